@@ -1,0 +1,168 @@
+//! Multi-scale binary spherical quantiser: BSQ (arXiv 2406.07548) in VAR's next-scale scheme
+//! (arXiv 2404.02905). Between the codec's encoder and decoder; its bits are what the generators predict.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::schedule::{Schedule, area_matrix, linear_matrix};
+
+/// Norms below this count as this when a residual is put on the unit sphere.
+const MIN_NORM: f64 = 1e-12;
+
+/// One scale of [`Quantized`].
+#[derive(Debug, Clone)]
+pub struct ScaleCode {
+    /// Residual resampled to the scale, `(B, p, C)`.
+    pub residual: Tensor<3>,
+    /// The residual on the unit sphere, `(B, p, C)`; a bit is its sign.
+    pub unit: Tensor<3>,
+    /// The scale's code resampled to the window, `(B, T, C)`.
+    pub up: Tensor<3>,
+}
+
+/// What the quantiser makes of a latent.
+#[derive(Debug, Clone)]
+pub struct Quantized {
+    /// 0/1, all scales concatenated coarse to fine, `(B, L, C)`.
+    pub bits: Tensor<3>,
+    /// Sum of all scales at the window's length: the decoder's input, `(B, T, C)`.
+    pub sum: Tensor<3>,
+    /// Each scale's intermediate values.
+    pub scales: Vec<ScaleCode>,
+}
+
+/// The quantiser: no parameters, only resampling matrices.
+#[derive(Module, Debug)]
+pub struct Quantizer {
+    #[module(skip)]
+    schedule: Schedule,
+    #[module(skip)]
+    code_width: usize,
+    /// For each scale `(1, p, T)`: window to scale.
+    down: Vec<Tensor<3>>,
+    /// For each scale `(1, T, p)`: scale to window.
+    up: Vec<Tensor<3>>,
+    /// For each scale but the last `(1, p', p)`: scale to the next scale.
+    next: Vec<Tensor<3>>,
+}
+
+impl Quantizer {
+    /// A quantiser of `code_width` bits a token.
+    pub fn new(schedule: Schedule, code_width: usize, device: &Device) -> Self {
+        let window = schedule.window();
+        let scales = schedule.scales();
+        Self {
+            down: scales.iter().map(|&p| area_matrix(window, p, device)).collect(),
+            up: scales.iter().map(|&p| linear_matrix(p, window, device)).collect(),
+            next: scales.windows(2).map(|pair| linear_matrix(pair[0], pair[1], device)).collect(),
+            schedule,
+            code_width,
+        }
+    }
+
+    /// The schedule.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Bits a token.
+    pub fn code_width(&self) -> usize {
+        self.code_width
+    }
+
+    /// Quantises a latent `(B, T, C)`.
+    pub fn quantize(&self, latent: Tensor<3>) -> Quantized {
+        let mut residual = latent;
+        let mut sum = residual.zeros_like();
+        let mut bits = Vec::new();
+        let mut scales = Vec::new();
+        for k in 0..self.schedule.scales().len() {
+            let at_scale = self.downsample(k, residual.clone());
+            let norm = at_scale.clone().square().sum_dim(2).sqrt().clamp_min(MIN_NORM);
+            let unit = at_scale.clone() / norm;
+            let scale_bits = unit.clone().greater_elem(0.0).float();
+            let up = self.upsample(k, self.values(scale_bits.clone()));
+            residual = residual - up.clone();
+            sum = sum + up.clone();
+            bits.push(scale_bits);
+            scales.push(ScaleCode { residual: at_scale, unit, up });
+        }
+        Quantized { bits: Tensor::cat(bits, 1), sum, scales }
+    }
+
+    /// The codes of bits: `+-1/sqrt(C)`, same shape.
+    pub fn values(&self, bits: Tensor<3>) -> Tensor<3> {
+        (bits * 2.0 - 1.0) / (self.code_width as f64).sqrt()
+    }
+
+    /// Codes of scale `k` `(B, p, C)` at the window's length.
+    pub fn upsample(&self, k: usize, codes: Tensor<3>) -> Tensor<3> {
+        self.up[k].clone().matmul(codes)
+    }
+
+    /// A feature of the window's length `(B, T, C)` at scale `k`.
+    pub fn downsample(&self, k: usize, feature: Tensor<3>) -> Tensor<3> {
+        self.down[k].clone().matmul(feature)
+    }
+
+    /// Scales that `bits` `(B, l, C)` holds, as codes; `l` may end with any scale.
+    fn codes(&self, bits: Tensor<3>) -> Vec<Tensor<3>> {
+        let [batch, tokens, width] = bits.dims();
+        let values = self.values(bits);
+        let complete = (0..self.schedule.scales().len()).map(|k| self.schedule.range(k));
+        complete
+            .take_while(|range| range.end <= tokens)
+            .map(|range| values.clone().slice([0..batch, range, 0..width]))
+            .collect()
+    }
+
+    /// Adds scale `k`'s codes `(B, p, C)` to the sum of the coarser scales; `(B, T, C)`.
+    pub fn add_scale(&self, sum: Option<Tensor<3>>, k: usize, codes: Tensor<3>) -> Tensor<3> {
+        let up = self.upsample(k, codes);
+        match sum {
+            None => up,
+            Some(sum) => sum + up,
+        }
+    }
+
+    /// The sums after each scale in `bits`, `(B, T, C)` each.
+    fn running_sums(&self, bits: Tensor<3>) -> Vec<Tensor<3>> {
+        let mut sum = None;
+        let scales = self.codes(bits).into_iter().enumerate();
+        scales
+            .map(|(k, codes)| {
+                let new = self.add_scale(sum.take(), k, codes);
+                sum = Some(new.clone());
+                new
+            })
+            .collect()
+    }
+
+    /// Sum of all scales at the window's length: `(B, L, C)` bits to `(B, T, C)`.
+    pub fn sum(&self, bits: Tensor<3>) -> Tensor<3> {
+        let [batch, _, width] = bits.dims();
+        let device = bits.device();
+        let zero = || Tensor::zeros([batch, self.schedule.window(), width], &device);
+        self.running_sums(bits).pop().unwrap_or_else(zero)
+    }
+
+    /// For each scale in `bits` but a final last one: the sum so far at the *next* scale's length,
+    /// concatenated. The generator's input.
+    pub fn accumulated_next(&self, bits: Tensor<3>) -> Tensor<3> {
+        let last = self.schedule.scales().len() - 1;
+        let sums = self.running_sums(bits).into_iter().enumerate().take(last);
+        Tensor::cat(sums.map(|(k, sum)| self.downsample(k + 1, sum)).collect(), 1)
+    }
+
+    /// For each scale in `bits`: the sum so far at the scale's own length, concatenated.
+    pub fn accumulated(&self, bits: Tensor<3>) -> Tensor<3> {
+        let sums = self.running_sums(bits).into_iter().enumerate();
+        Tensor::cat(sums.map(|(k, sum)| self.downsample(k, sum)).collect(), 1)
+    }
+
+    /// For each scale in `bits` but a final last one: its own codes at the next scale's length, concatenated.
+    pub fn local_next(&self, bits: Tensor<3>) -> Tensor<3> {
+        let pairs = self.codes(bits).into_iter().zip(&self.next);
+        Tensor::cat(pairs.map(|(codes, next)| next.clone().matmul(codes)).collect(), 1)
+    }
+}

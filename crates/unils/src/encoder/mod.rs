@@ -1,0 +1,2 @@
+mod wav2vec2;
+pub use wav2vec2::*;

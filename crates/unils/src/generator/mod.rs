@@ -1,0 +1,40 @@
+//! The generator: a transformer that predicts a window's motion code, scale by scale.
+//!
+//! After the codec and the speech encoder, before the decoder: [`Generator::begin`] and
+//! [`Generator::generate_window`] turn audio features into motion. Without audio it is the motion prior of the
+//! audio-free stage; with cross-attention to both voices it is the dual-track generator.
+//!
+//! Letters: `B` batch rows, `P` participants, `T` frames of a window, `L` tokens of all scales, `C` bits a
+//! token, `D` width, `S` audio features of a window, `A` their channels, `M` motion channels.
+
+mod block;
+mod generate;
+mod layout;
+mod model;
+mod sampler;
+
+use serde::{Deserialize, Serialize};
+
+pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
+pub use generate::{GenerationState, ScaleLogits, Start, Window};
+pub use layout::Layout;
+pub use model::{Conditions, Generator};
+pub use sampler::{Noise, Sampling};
+
+use crate::codec::CodecConfig;
+
+/// Sizes of a generator and of the codec that it speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorConfig {
+    /// Transformer width.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Channels of the audio features; `None` for the audio-free generator.
+    pub audio_dim: Option<usize>,
+    /// The codec's sizes.
+    pub codec: CodecConfig,
+}

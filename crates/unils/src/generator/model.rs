@@ -1,0 +1,237 @@
+//! The generator's network and its plain, teacher-forced pass.
+
+use burn::module::Module;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+
+use super::block::{Block, VoiceContext};
+use super::{GeneratorConfig, Layout};
+use crate::codec::{Codec, check_size, check_transformer};
+use crate::error::Result;
+use crate::nn::{LayerNorm, Linear, Loader, Rotary};
+
+const HEAD_NORM_EPSILON: f64 = 1e-5;
+
+/// What a window is conditioned on; all features come from the codec or the speech encoder.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// Style clip's feature, `(B, T, C)`.
+    pub style: Tensor<3>,
+    /// Previous window's feature, `(B, T, C)`.
+    pub previous: Tensor<3>,
+    /// Audio features of the generated participant and of the partner, `(B, S, A)` each; `None` without audio.
+    pub voices: Option<[Tensor<3>; 2]>,
+}
+
+/// The transformer over conditioning tokens and scales, with the codec that it speaks.
+///
+/// One network serves both stages: without cross-attention it is the audio-free motion prior, with it the
+/// dual-track generator.
+#[derive(Module, Debug)]
+pub struct Generator {
+    codec: Codec,
+    code_embedding: Linear,
+    /// `(1, 1, D)` each.
+    start: Tensor<3>,
+    style_embedding: Tensor<3>,
+    previous_embedding: Tensor<3>,
+    /// `(L, D)`: the level embedding of each token of the scales.
+    level_embedding: Tensor<2>,
+    /// `(1, 1, A)`: added to own and partner's audio features.
+    voice_embeddings: Option<VoiceEmbeddings>,
+    blocks: Vec<Block>,
+    head_norm: LayerNorm,
+    head: Linear,
+    /// Positions of the whole sequence.
+    rotary: Rotary,
+    #[module(skip)]
+    layout: Layout,
+    #[module(skip)]
+    head_width: usize,
+}
+
+/// What tells own and partner's audio features apart, `(1, 1, A)` each.
+#[derive(Module, Debug)]
+struct VoiceEmbeddings {
+    own: Tensor<3>,
+    partner: Tensor<3>,
+}
+
+impl Generator {
+    /// Builds the generator and its codec from a checkpoint's root.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for impossible sizes. Missing or misshapen tensors are in the loader's report.
+    pub fn load(config: &GeneratorConfig, loader: &Loader<'_>) -> Result<Self> {
+        check_transformer("generator", config.width, config.heads, config.depth)?;
+        if let Some(audio_dim) = config.audio_dim {
+            check_size("generator.audio_dim", audio_dim, 16_384)?;
+        }
+        let codec = Codec::load(&config.codec, &loader.at("base_codec"))?;
+        let layout = Layout::new(codec.quantizer().schedule().clone());
+        let width = config.width;
+        let bits = config.codec.code_width;
+        let trunk = loader.at("attn_blocks");
+        let levels = trunk.tensor("lvl_embed.weight", [layout.schedule().scales().len(), width]);
+        let level_of_token: Vec<i32> = layout.scale_of_tokens().into_iter().map(|k| k as i32).collect();
+        let tokens = level_of_token.len();
+        let level_of_token: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(level_of_token, [tokens]), loader.device());
+        Ok(Self {
+            code_embedding: loader.linear("code_token_embed", [width, bits]),
+            start: loader.tensor("sos_embed", [1, 1, width]),
+            style_embedding: trunk.tensor("style_pos", [1, 1, width]),
+            previous_embedding: trunk.tensor("prev_pos", [1, 1, width]),
+            level_embedding: levels.select(0, level_of_token),
+            voice_embeddings: config.audio_dim.map(|audio_dim| VoiceEmbeddings {
+                own: trunk.tensor("self_pos", [1, 1, audio_dim]),
+                partner: trunk.tensor("other_pos", [1, 1, audio_dim]),
+            }),
+            blocks: (0..config.depth)
+                .map(|index| Block::load(config, &trunk.at("attn_blocks").at(index)))
+                .collect(),
+            head_norm: loader.layer_norm("logits_head.0", width, HEAD_NORM_EPSILON),
+            head: loader.linear("logits_head.1", [2 * bits, width]),
+            rotary: Rotary::new(&layout.positions(), width / config.heads, loader.device()),
+            head_width: width / config.heads,
+            layout,
+            codec,
+        })
+    }
+
+    /// The codec whose bits the generator predicts.
+    pub fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Order and positions of the tokens.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The blocks, for tests and training.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Rotary tables of the whole sequence.
+    pub fn rotary(&self) -> &Rotary {
+        &self.rotary
+    }
+
+    /// True when the generator listens to voices.
+    pub fn hears(&self) -> bool {
+        self.voice_embeddings.is_some()
+    }
+
+    /// Channels of the audio features, if the generator listens to voices.
+    pub fn audio_dim(&self) -> Option<usize> {
+        self.voice_embeddings.as_ref().map(|voices| voices.own.dims()[2])
+    }
+
+    /// Conditioning tokens `(B, 2T, D)` from the style's and the previous window's features `(B, T, C)`.
+    pub fn embed_conditions(&self, style: Tensor<3>, previous: Tensor<3>) -> Tensor<3> {
+        let style = self.code_embedding.forward(style) + self.style_embedding.clone();
+        let previous = self.code_embedding.forward(previous) + self.previous_embedding.clone();
+        Tensor::cat(vec![style, previous], 1)
+    }
+
+    /// Tokens of scale `k`, `(B, p, D)`: the start token for scale 0, else from the accumulated feature
+    /// `(B, p, C)`.
+    pub fn embed_scale(&self, k: usize, batch: usize, accumulated: Option<Tensor<3>>) -> Tensor<3> {
+        let range = self.layout.schedule().range(k);
+        let width = self.start.dims()[2];
+        let levels = self.level_embedding.clone().slice([range.clone(), 0..width]).unsqueeze::<3>();
+        let tokens = match accumulated {
+            None => self.start.clone().expand([batch, 1, width]),
+            Some(feature) => self.code_embedding.forward(feature),
+        };
+        tokens + levels
+    }
+
+    /// What block `block` needs of the voices during a window: own, then partner; `None` without audio.
+    pub fn listen(&self, block: usize, voices: &[Tensor<3>; 2]) -> Option<[VoiceContext; 2]> {
+        let embeddings = self.voice_embeddings.as_ref()?;
+        let Block { own: Some(own), partner: Some(partner), .. } = &self.blocks[block] else { return None };
+        let positions = self.layout.audio_positions(voices[0].dims()[1]);
+        let rotary = Rotary::new(&positions, self.head_width, &voices[0].device());
+        Some([
+            own.listen(voices[0].clone() + embeddings.own.clone(), &rotary),
+            partner.listen(voices[1].clone() + embeddings.partner.clone(), &rotary),
+        ])
+    }
+
+    /// The voices' contexts when both are absent (zero features): constants of the model.
+    pub fn listen_to_nothing(&self, block: usize) -> Option<[VoiceContext; 2]> {
+        let embeddings = self.voice_embeddings.as_ref()?;
+        let Block { own: Some(own), partner: Some(partner), .. } = &self.blocks[block] else { return None };
+        Some([
+            own.listen_to_nothing(embeddings.own.clone()),
+            partner.listen_to_nothing(embeddings.partner.clone()),
+        ])
+    }
+
+    /// Logits `(B, n, 2C)` of tokens `(B, n, D)` after the last block; pairs (bit 0, bit 1) for each bit.
+    pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        self.head.forward(self.head_norm.forward(x))
+    }
+
+    /// The plain pass over a whole sequence: the first `scales` scales, whose inputs are `accumulated_next`
+    /// `(B, tokens of scales 1.., C)`. Returns `(B, tokens of those scales, 2C)` logits.
+    pub fn forward(&self, conditions: &Conditions, accumulated_next: Option<Tensor<3>>, scales: usize) -> Tensor<3> {
+        let mut x = self.embed(conditions, accumulated_next, scales);
+        let [batch, tokens, width] = x.dims();
+        let rotary = self.rotary.range(0, tokens);
+        let mask = self.mask(tokens);
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.self_attention.forward(x, &rotary, Some(mask.clone()));
+            if let Some(voices) = &conditions.voices
+                && let Some(contexts) = self.listen(index, voices)
+            {
+                x = self.cross_attend(index, x, &rotary, &contexts);
+            }
+            x = block.feed_forward.forward(x);
+        }
+        self.logits(x.slice([0..batch, self.layout.conditions()..tokens, 0..width]))
+    }
+
+    /// The sequence that enters the first block.
+    pub fn embed(&self, conditions: &Conditions, accumulated_next: Option<Tensor<3>>, scales: usize) -> Tensor<3> {
+        let batch = conditions.style.dims()[0];
+        let mut parts = vec![self.embed_conditions(conditions.style.clone(), conditions.previous.clone())];
+        parts.push(self.embed_scale(0, batch, None));
+        if let Some(features) = accumulated_next {
+            let first = self.layout.schedule().scales()[0];
+            for k in 1..scales {
+                let range = self.layout.schedule().range(k);
+                let part = range.start - first..range.end - first;
+                let feature = features.clone().slice([0..batch, part, 0..features.dims()[2]]);
+                parts.push(self.embed_scale(k, batch, Some(feature)));
+            }
+        }
+        Tensor::cat(parts, 1)
+    }
+
+    /// Cross-attention of a block to own and partner's voice, in this order.
+    pub fn cross_attend(
+        &self,
+        block: usize,
+        mut x: Tensor<3>,
+        rotary: &Rotary,
+        [own_voice, partner_voice]: &[VoiceContext; 2],
+    ) -> Tensor<3> {
+        let block = &self.blocks[block];
+        if let Some(own) = &block.own {
+            x = own.forward(x, rotary, own_voice);
+        }
+        if let Some(partner) = &block.partner {
+            x = partner.forward(x, rotary, partner_voice);
+        }
+        x
+    }
+
+    /// `(n, n)`, true where the row's token must not look at the column's.
+    pub fn mask(&self, tokens: usize) -> Tensor<2, Bool> {
+        let hidden: Vec<bool> = self.layout.visible(tokens).into_iter().map(|visible| !visible).collect();
+        Tensor::from_data(TensorData::new(hidden, [tokens, tokens]), &self.start.device())
+    }
+}

@@ -1,0 +1,268 @@
+//! From named tensors to layers: strict, with one report for everything that does not fit.
+//!
+//! A model's constructor asks its [`Loader`] for each tensor by the checkpoint's name and the shape that the
+//! configuration demands. Problems are collected instead of stopping at the first one; [`Loader::finish`]
+//! turns them into an error that lists them all.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use super::{Conv1d, ConvOptions, LayerNorm, Linear};
+use crate::error::{Error, Result};
+
+/// Where a model's tensors come from.
+pub trait TensorSource {
+    /// What to call the source in messages, e.g. its path.
+    fn place(&self) -> String;
+    /// All names, for the report of unused tensors; empty when the source makes tensors up.
+    fn names(&self) -> Vec<String>;
+    /// The shape under a name; `None` when there is no such tensor. `wanted` is the shape asked for.
+    fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>>;
+    /// Calls `use_values` with the row-major values of an existing tensor.
+    fn read(&self, name: &str, wanted: &[usize], use_values: &mut dyn FnMut(&[f32])) -> Result<()>;
+}
+
+/// Seeded random weights of any architecture, for benchmarks and tests: nothing that a person should look at.
+#[derive(Debug, Clone, Copy)]
+pub struct RandomWeights {
+    /// Same seed, same weights.
+    pub seed: u64,
+}
+
+impl TensorSource for RandomWeights {
+    fn place(&self) -> String {
+        format!("random weights (seed {})", self.seed)
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn shape(&self, _name: &str, wanted: &[usize]) -> Option<Vec<usize>> {
+        Some(wanted.to_vec())
+    }
+
+    fn read(&self, name: &str, wanted: &[usize], use_values: &mut dyn FnMut(&[f32])) -> Result<()> {
+        // FNV-1a of the name: a tensor's values do not depend on the order in which tensors are asked for.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let mut state = hash ^ self.seed | 1;
+        let fan_in: usize = wanted.iter().skip(1).product();
+        // Norm scales and deviations near one, matrices at a size that keeps activations in range.
+        let is_scale = wanted.len() == 1 && (name.ends_with("weight") || name.ends_with("std"));
+        let (centre, spread) = if is_scale { (1.0, 0.1) } else { (0.0, (fan_in.max(1) as f32).powf(-0.5)) };
+        let values: Vec<f32> = (0..wanted.iter().product())
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                centre + spread * ((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
+            })
+            .collect();
+        use_values(&values);
+        Ok(())
+    }
+}
+
+/// What a model took from a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LoadReport {
+    /// Tensors loaded.
+    pub loaded: usize,
+    /// Numbers loaded.
+    pub parameters: usize,
+    /// Tensors that the model needs and the checkpoint lacks.
+    pub missing: Vec<String>,
+    /// Tensors of another shape: name, expected, found.
+    pub mismatched: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// Tensors that cannot be read: name and reason.
+    pub unreadable: Vec<(String, String)>,
+    /// Tensors of the checkpoint that the model does not use.
+    pub unused: Vec<String>,
+}
+
+impl LoadReport {
+    /// True when every tensor that the model needs was there in the right shape.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.mismatched.is_empty() && self.unreadable.is_empty()
+    }
+}
+
+/// Names listed in full before the rest is counted.
+const LISTED: usize = 6;
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tensors, {} parameters loaded", self.loaded, self.parameters)?;
+        let list = |f: &mut fmt::Formatter<'_>, what: &str, items: Vec<String>| {
+            if items.is_empty() {
+                return Ok(());
+            }
+            let more = items.len().saturating_sub(LISTED);
+            write!(f, "; {} {what}: {}", items.len(), items[..items.len() - more].join(", "))?;
+            if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
+        };
+        list(f, "missing", self.missing.clone())?;
+        let mismatched = self.mismatched.iter();
+        list(
+            f,
+            "of another shape",
+            mismatched.map(|(name, expected, found)| format!("{name} (expected {expected:?}, found {found:?})")).collect(),
+        )?;
+        let unreadable = self.unreadable.iter();
+        list(f, "unreadable", unreadable.map(|(name, why)| format!("{name} ({why})")).collect())?;
+        list(f, "unused", self.unused.clone())
+    }
+}
+
+struct Shared<'a> {
+    source: &'a dyn TensorSource,
+    device: Device,
+    pack: bool,
+    asked: RefCell<BTreeSet<String>>,
+    report: RefCell<LoadReport>,
+}
+
+/// A place in a checkpoint's tree of names, from which layers are made.
+pub struct Loader<'a> {
+    shared: Rc<Shared<'a>>,
+    prefix: String,
+}
+
+impl<'a> Loader<'a> {
+    /// The root of a source. `pack` lays weights out for the CPU route; leave it off on other devices, for
+    /// training and for the plain reference.
+    pub fn new(source: &'a dyn TensorSource, device: &Device, pack: bool) -> Self {
+        let shared = Shared {
+            source,
+            device: device.clone(),
+            pack,
+            asked: RefCell::default(),
+            report: RefCell::default(),
+        };
+        Self { shared: Rc::new(shared), prefix: String::new() }
+    }
+
+    /// The device that tensors are put on.
+    pub fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    /// The subtree `name`.
+    pub fn at(&self, name: impl fmt::Display) -> Self {
+        Self { shared: Rc::clone(&self.shared), prefix: format!("{}{name}.", self.prefix) }
+    }
+
+    /// True when the source has the tensor in this subtree (random weights have every tensor).
+    pub fn has(&self, name: &str) -> bool {
+        self.shared.source.shape(&format!("{}{name}", self.prefix), &[]).is_some()
+    }
+
+    /// The row-major values of `name`, which must have `shape`; zeros after a problem, which is recorded.
+    pub fn values<R>(&self, name: &str, shape: &[usize], use_values: impl FnOnce(&[f32]) -> R) -> R {
+        let name = format!("{}{name}", self.prefix);
+        let length: usize = shape.iter().product();
+        let mut report = self.shared.report.borrow_mut();
+        self.shared.asked.borrow_mut().insert(name.clone());
+        let mut use_values = Some(use_values);
+        let mut result = None;
+        match self.shared.source.shape(&name, shape) {
+            None => report.missing.push(name),
+            Some(found) if found != shape => report.mismatched.push((name, shape.to_vec(), found)),
+            Some(_) => {
+                let mut take = |values: &[f32]| result = use_values.take().map(|f| f(values));
+                match self.shared.source.read(&name, shape, &mut take) {
+                    Ok(()) => {
+                        report.loaded += 1;
+                        report.parameters += length;
+                    }
+                    Err(error) => report.unreadable.push((name, error.to_string())),
+                }
+            }
+        }
+        match (result, use_values) {
+            (Some(result), _) => result,
+            (None, Some(use_values)) => use_values(&vec![0.0; length]),
+            (None, None) => unreachable!("a source calls back at most once, and its result is kept"),
+        }
+    }
+
+    /// A tensor on the device.
+    pub fn tensor<const N: usize>(&self, name: &str, shape: [usize; N]) -> Tensor<N> {
+        self.values(name, &shape, |values| {
+            Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.shared.device)
+        })
+    }
+
+    /// A linear layer `name.weight` `(outputs, inputs)` with `name.bias`.
+    pub fn linear(&self, name: &str, shape: [usize; 2]) -> Linear {
+        let bias = self.values(&format!("{name}.bias"), &shape[..1], <[f32]>::to_vec);
+        self.linear_from(&format!("{name}.weight"), Some(&bias), shape)
+    }
+
+    /// Several linear layers of one shape with the same input as one layer, outputs one after the other.
+    pub fn stacked_linear(&self, names: &[&str], shape @ [outputs, inputs]: [usize; 2]) -> Linear {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            self.values(&format!("{name}.weight"), &shape, |values| weight.extend_from_slice(values));
+            self.values(&format!("{name}.bias"), &shape[..1], |values| bias.extend_from_slice(values));
+        }
+        let Shared { pack, device, .. } = &*self.shared;
+        Linear::new(&weight, Some(&bias), [names.len() * outputs, inputs], *pack, device)
+    }
+
+    /// A linear layer `name.weight` without bias.
+    pub fn linear_without_bias(&self, name: &str, shape: [usize; 2]) -> Linear {
+        self.linear_from(&format!("{name}.weight"), None, shape)
+    }
+
+    fn linear_from(&self, weight: &str, bias: Option<&[f32]>, shape: [usize; 2]) -> Linear {
+        let Shared { pack, device, .. } = &*self.shared;
+        self.values(weight, &shape, |weight| Linear::new(weight, bias, shape, *pack, device))
+    }
+
+    /// A layer norm `name.weight`, `name.bias` over `channels`.
+    pub fn layer_norm(&self, name: &str, channels: usize, epsilon: f64) -> LayerNorm {
+        let at = self.at(name);
+        LayerNorm::new(at.tensor("weight", [channels]), at.tensor("bias", [channels]), epsilon)
+    }
+
+    /// A convolution `name.weight` and, if asked for, `name.bias`.
+    pub fn conv(&self, name: &str, options: ConvOptions, with_bias: bool) -> Conv1d {
+        let bias =
+            with_bias.then(|| self.values(&format!("{name}.bias"), &[options.outputs], <[f32]>::to_vec));
+        self.values(&format!("{name}.weight"), &options.weight_shape(), |weight| {
+            self.conv_from(weight, bias.as_deref(), options)
+        })
+    }
+
+    /// A convolution from values that were computed from several tensors (weight norm).
+    pub fn conv_from(&self, weight: &[f32], bias: Option<&[f32]>, options: ConvOptions) -> Conv1d {
+        Conv1d::new(weight, bias, options, self.shared.pack, &self.shared.device)
+    }
+
+    /// Marks tensors in this subtree as known and not needed, so that the report does not call them unused.
+    pub fn ignore(&self, is_known: impl Fn(&str) -> bool) {
+        let names = self.shared.source.names();
+        let here = names.iter().filter_map(|name| Some((name, name.strip_prefix(&self.prefix)?)));
+        self.shared.asked.borrow_mut().extend(here.filter(|(_, rest)| is_known(rest)).map(|(name, _)| name.clone()));
+    }
+
+    /// The report, or an error that lists what is missing, of another shape or unreadable.
+    pub fn finish(&self) -> Result<LoadReport> {
+        let mut report = self.shared.report.borrow().clone();
+        let asked = self.shared.asked.borrow();
+        report.unused = self.shared.source.names().into_iter().filter(|name| !asked.contains(name)).collect();
+        if report.is_complete() {
+            return Ok(report);
+        }
+        let error = Error::checkpoint(self.shared.source.place(), format!("does not fit the model: {report}"));
+        Err(error.with_hint(
+            "is the preset the checkpoint's own? `unils inspect` shows what the file holds and the sizes it was made with",
+        ))
+    }
+}

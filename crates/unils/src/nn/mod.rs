@@ -1,0 +1,36 @@
+//! Layers that the encoder, the codec and the generator share, on Burn tensors.
+//!
+//! Leaf of the pipeline: knows nothing of motion or audio. Each layer has two routes with the same numbers:
+//!
+//! * the plain one is a composition of Burn operations: it runs on every device and is differentiable;
+//! * the CPU one ([`cpu`]) runs when a layer was loaded packed (inference on the portable device): weights
+//!   laid out once for the matrix product, bias, activation and residual fused behind it.
+//!
+//! Letters: `B` batch, `T` tokens or frames, `H` heads, `D` width of a head, `C` channels. Tensors of tokens
+//! are `(B, T, C)`, split into heads `(B, T, H, D)`: the layout that projections produce and read, so nothing
+//! is transposed in memory.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use unils::nn::{attend, Rotary};
+//! let device = Device::flex();
+//! let rotary = Rotary::new(&[0, 1, 2], 8, &device);
+//! let q = rotary.apply(Tensor::ones([1, 3, 2, 8], &device));
+//! let out = attend(q.clone(), q.clone(), q, None);
+//! assert_eq!(out.dims(), [1, 3, 2, 8]);
+//! ```
+
+mod attention;
+mod conv;
+pub mod cpu;
+mod linear;
+mod load;
+mod norm;
+mod rotary;
+
+pub use attention::{KvCache, attend, split_qkv};
+pub use conv::{Conv1d, ConvOptions};
+pub use linear::{Activation, Linear};
+pub use load::{LoadReport, Loader, RandomWeights, TensorSource};
+pub use norm::LayerNorm;
+pub use rotary::Rotary;

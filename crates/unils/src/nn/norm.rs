@@ -1,0 +1,36 @@
+//! Layer normalisation over the last dimension.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::module::layer_norm;
+
+use super::Activation;
+
+/// `(x - mean) / sqrt(var + eps) * gamma + beta`, mean and biased variance over the channels.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// Scale, `(C)`.
+    pub gamma: Param<Tensor<1>>,
+    /// Offset, `(C)`.
+    pub beta: Param<Tensor<1>>,
+    /// Added to the variance.
+    #[module(skip)]
+    pub epsilon: f64,
+}
+
+impl LayerNorm {
+    /// A norm from its scale and offset, `(C)` each.
+    pub fn new(gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Self {
+        Self { gamma: Param::from_tensor(gamma), beta: Param::from_tensor(beta), epsilon }
+    }
+
+    /// `(..., C)` to `(..., C)`.
+    pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
+        self.forward_then(x, Activation::None)
+    }
+
+    /// [`LayerNorm::forward`], then an activation.
+    pub fn forward_then<const N: usize>(&self, x: Tensor<N>, then: Activation) -> Tensor<N> {
+        then.forward(layer_norm(x, self.gamma.val(), Some(self.beta.val()), self.epsilon))
+    }
+}

@@ -1,0 +1,70 @@
+//! Rotary position embedding (RoFormer, arXiv 2104.09864) on interleaved channel pairs, base 10 000.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::cpu;
+
+const BASE: f64 = 10_000.0;
+
+/// Rotation angles of a list of positions: pair `j` of a head of width `D` turns by `position * BASE^(-2j/D)`.
+#[derive(Module, Debug)]
+pub struct Rotary {
+    /// Cosines, `(T, D/2)`.
+    cos: Tensor<2>,
+    /// Sines, `(T, D/2)`.
+    sin: Tensor<2>,
+}
+
+impl Rotary {
+    /// Tables for `positions`, heads of `head_width` channels (even).
+    pub fn new(positions: &[usize], head_width: usize, device: &Device) -> Self {
+        let pairs = head_width / 2;
+        // The release computes frequency and angle in single precision; so do we, to stay within its rounding.
+        let frequencies: Vec<f32> =
+            (0..pairs).map(|j| (1.0 / BASE.powf((2 * j) as f64 / head_width as f64)) as f32).collect();
+        let angles = || positions.iter().flat_map(|&p| frequencies.iter().map(move |&f| p as f32 * f));
+        let table = |values: Vec<f32>| {
+            Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), device)
+        };
+        Self { cos: table(angles().map(f32::cos).collect()), sin: table(angles().map(f32::sin).collect()) }
+    }
+
+    /// The tables of tokens `start..end` only.
+    pub fn range(&self, start: usize, end: usize) -> Self {
+        let pairs = self.cos.dims()[1];
+        let cut = |table: &Tensor<2>| table.clone().slice([start..end, 0..pairs]);
+        Self { cos: cut(&self.cos), sin: cut(&self.sin) }
+    }
+
+    /// Number of positions.
+    pub fn len(&self) -> usize {
+        self.cos.dims()[0]
+    }
+
+    /// True for a table without positions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The device that the tables are on.
+    pub fn device(&self) -> Device {
+        self.cos.device()
+    }
+
+    /// Rotates `(B, T, H, D)`; token `t` by the `t`-th position of the table.
+    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        if let Some(rotated) = cpu::rotate(&x, &self.cos, &self.sin) {
+            return rotated;
+        }
+        let [b, t, h, d] = x.dims();
+        let pairs = x.reshape([b, t, h, d / 2, 2]);
+        let even: Tensor<4> = pairs.clone().slice([0..b, 0..t, 0..h, 0..d / 2, 0..1]).reshape([b, t, h, d / 2]);
+        let odd: Tensor<4> = pairs.slice([0..b, 0..t, 0..h, 0..d / 2, 1..2]).reshape([b, t, h, d / 2]);
+        let cos: Tensor<4> = self.cos.clone().reshape([1, t, 1, d / 2]);
+        let sin: Tensor<4> = self.sin.clone().reshape([1, t, 1, d / 2]);
+        let turned_even = even.clone() * cos.clone() - odd.clone() * sin.clone();
+        let turned_odd = odd * cos + even * sin;
+        Tensor::<4>::stack::<5>(vec![turned_even, turned_odd], 4).reshape([b, t, h, d])
+    }
+}
