@@ -11,7 +11,7 @@ mod schedule;
 mod transformer;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 pub use quantizer::{Quantized, Quantizer, ScaleCode};
@@ -20,6 +20,7 @@ pub use transformer::{AttentionBlock, FeedForwardBlock, Half};
 
 use crate::nn::Loader;
 use crate::error::{Error, Result};
+use crate::motion::Stats;
 
 /// Guards the division by a channel's deviation, as in the release (the way back has no such term).
 const STD_EPSILON: f64 = 1e-8;
@@ -105,6 +106,25 @@ impl Codec {
             decoder: half("decoder", "decoder_transformer", "out_mapping", [config.code_width, motion]),
             quantizer: Quantizer::new(schedule, config.code_width, loader.device()),
         })
+    }
+
+    /// Replaces the motion statistics that came with the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there are not as many channels as the codec has.
+    pub fn set_statistics(&mut self, stats: &Stats) -> Result<()> {
+        let channels = self.motion_dim();
+        if stats.width() != channels {
+            let what = format!("{} channels, but the codec has {channels}", stats.width());
+            return Err(Error::config("statistics", what));
+        }
+        let device = self.motion_mean.device();
+        let tensor = |values: &[f32]| {
+            Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, channels]), &device)
+        };
+        self.motion_mean = tensor(stats.mean());
+        self.motion_std = tensor(stats.std());
+        Ok(())
     }
 
     /// The quantiser and its schedule.

@@ -1,2 +1,61 @@
+//! Speech encoders: two tracks of sound to features that the generator listens to.
+//!
+//! Behind `audio`, before the generator. Weights come from Hugging Face folders; [`Encoder::load`] reads their
+//! `config.json` to learn which architecture and which sizes they are.
+//!
+//! Letters: `B` tracks, `N` samples, `S` features, `A` their channels.
+
+mod mimi;
 mod wav2vec2;
-pub use wav2vec2::*;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde_json::Value;
+
+pub use mimi::{Mimi, MimiConfig};
+pub use wav2vec2::{Wav2Vec2, Wav2Vec2Config, normalize};
+
+use crate::error::{Error, Result};
+use crate::nn::Loader;
+
+/// A speech encoder of any architecture.
+#[derive(Module, Debug)]
+pub enum Encoder {
+    /// wav2vec 2.0.
+    Wav2Vec2(Wav2Vec2),
+}
+
+impl Encoder {
+    /// Builds the encoder that a `config.json` describes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown architecture or impossible sizes. Missing or misshapen tensors are in
+    /// the loader's report.
+    pub fn load(config: &Value, loader: &Loader<'_>) -> Result<Self> {
+        let fault = |error: serde_json::Error| Error::config("encoder's config.json", error);
+        match config.get("model_type").and_then(Value::as_str) {
+            Some("wav2vec2") => {
+                let config = serde_json::from_value(config.clone()).map_err(fault)?;
+                Wav2Vec2::load(&config, loader).map(Self::Wav2Vec2)
+            }
+            other => {
+                let got = other.unwrap_or("nothing");
+                Err(Error::config("encoder's config.json: model_type", format!("expected wav2vec2, got {got}")))
+            }
+        }
+    }
+
+    /// Channels of the features.
+    pub fn feature_dim(&self) -> usize {
+        match self {
+            Self::Wav2Vec2(encoder) => encoder.feature_dim(),
+        }
+    }
+
+    /// Waveforms of one window at 16 kHz `(B, N)` to features `(B, S, A)`.
+    pub fn features(&self, waves: Tensor<2>) -> Tensor<3> {
+        match self {
+            Self::Wav2Vec2(encoder) => encoder.forward(waves),
+        }
+    }
+}

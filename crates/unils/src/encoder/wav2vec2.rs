@@ -200,6 +200,11 @@ impl Wav2Vec2 {
         self.convolutions[index].forward(x)
     }
 
+    /// Channels of the features.
+    pub fn feature_dim(&self) -> usize {
+        self.norm.gamma.dims()[0]
+    }
+
     /// Number of convolutions.
     pub fn convolutions(&self) -> usize {
         self.convolutions.len()

@@ -108,9 +108,30 @@ impl Generator {
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
     ) -> Window {
+        let bits = self.sample_bits(state, voices, sampling, observe);
+        self.close_window(state, bits)
+    }
+
+    /// The first half of a window: all its bits, `(P, L, C)`.
+    pub fn sample_bits(
+        &self,
+        state: &mut GenerationState,
+        voices: Option<&[Tensor<3>; 2]>,
+        sampling: &Sampling,
+        observe: &mut dyn FnMut(ScaleLogits<'_>),
+    ) -> Tensor<3> {
         let mut pass = CachedPass::new(self, state, voices, sampling);
         let mut logits = |k: usize, accumulated: Option<Tensor<3>>| pass.scale(k, accumulated);
-        self.sample_window(state, sampling, observe, &mut logits)
+        self.sample_scales(state, sampling, observe, &mut logits)
+    }
+
+    /// The second half: decodes the bits and makes the motion the next window's previous one. As in the
+    /// release, that is the decoded motion encoded again, not the sampled bits' own feature.
+    pub fn close_window(&self, state: &mut GenerationState, bits: Tensor<3>) -> Window {
+        let motion = self.codec().decode(self.codec().quantizer().sum(bits.clone()));
+        state.previous = self.codec().features(motion.clone());
+        state.previous_unconditional = state.previous.clone();
+        Window { bits, motion }
     }
 
     /// [`Generator::generate_window_observed`] by repeating the whole prefix for every scale, with a mask and
@@ -148,18 +169,19 @@ impl Generator {
             });
             Tensor::cat(passes.collect(), 0)
         };
-        self.sample_window(state, sampling, observe, &mut logits)
+        let bits = self.sample_scales(state, sampling, observe, &mut logits);
+        self.close_window(state, bits)
     }
 
     /// Samples scale after scale from `logits_of`, which maps (scale, accumulated feature `(P, p, C)`) to
-    /// logits `(P or 2P, p, 2C)`, conditional rows first; then decodes and feeds back.
-    fn sample_window(
+    /// logits `(P or 2P, p, 2C)`, conditional rows first.
+    fn sample_scales(
         &self,
         state: &mut GenerationState,
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
         logits_of: &mut dyn FnMut(usize, Option<Tensor<3>>) -> Tensor<3>,
-    ) -> Window {
+    ) -> Tensor<3> {
         let quantizer = self.codec().quantizer();
         let participants = state.noise.len();
         let scales = quantizer.schedule().scales();
@@ -185,12 +207,7 @@ impl Generator {
             sum = Some(quantizer.add_scale(sum.take(), k, quantizer.values(scale_bits.clone())));
             bits.push(scale_bits);
         }
-        let bits = Tensor::cat(bits, 1);
-        let motion = self.codec().decode(sum.unwrap_or_else(|| quantizer.sum(bits.clone())));
-        // As in the release, what comes next is conditioned on the decoded motion, encoded again.
-        state.previous = self.codec().features(motion.clone());
-        state.previous_unconditional = state.previous.clone();
-        Window { bits, motion }
+        Tensor::cat(bits, 1)
     }
 }
 

@@ -21,9 +21,10 @@ pub use layout::Layout;
 pub use model::{Conditions, Generator};
 pub use sampler::{Noise, Sampling};
 
-use crate::codec::CodecConfig;
+use crate::codec::{check_size, check_transformer};
+use crate::error::Result;
 
-/// Sizes of a generator and of the codec that it speaks.
+/// Sizes of a generator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratorConfig {
@@ -35,6 +36,15 @@ pub struct GeneratorConfig {
     pub depth: usize,
     /// Channels of the audio features; `None` for the audio-free generator.
     pub audio_dim: Option<usize>,
-    /// The codec's sizes.
-    pub codec: CodecConfig,
+}
+
+impl GeneratorConfig {
+    /// Checks the sizes against each other and against sane bounds.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the field.
+    pub fn validate(&self) -> Result<()> {
+        check_transformer("generator", self.width, self.heads, self.depth)?;
+        self.audio_dim.map_or(Ok(()), |audio_dim| check_size("generator.audio_dim", audio_dim, 16_384))
+    }
 }

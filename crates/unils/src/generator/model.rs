@@ -5,7 +5,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::block::{Block, VoiceContext};
 use super::{GeneratorConfig, Layout};
-use crate::codec::{Codec, check_size, check_transformer};
+use crate::codec::{Codec, CodecConfig};
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Loader, Rotary};
 
@@ -61,15 +61,12 @@ impl Generator {
     ///
     /// # Errors
     /// [`crate::Error::Config`] for impossible sizes. Missing or misshapen tensors are in the loader's report.
-    pub fn load(config: &GeneratorConfig, loader: &Loader<'_>) -> Result<Self> {
-        check_transformer("generator", config.width, config.heads, config.depth)?;
-        if let Some(audio_dim) = config.audio_dim {
-            check_size("generator.audio_dim", audio_dim, 16_384)?;
-        }
-        let codec = Codec::load(&config.codec, &loader.at("base_codec"))?;
+    pub fn load(config: &GeneratorConfig, codec: &CodecConfig, loader: &Loader<'_>) -> Result<Self> {
+        config.validate()?;
+        let bits = codec.code_width;
+        let codec = Codec::load(codec, &loader.at("base_codec"))?;
         let layout = Layout::new(codec.quantizer().schedule().clone());
         let width = config.width;
-        let bits = config.codec.code_width;
         let trunk = loader.at("attn_blocks");
         let levels = trunk.tensor("lvl_embed.weight", [layout.schedule().scales().len(), width]);
         let level_of_token: Vec<i32> = layout.scale_of_tokens().into_iter().map(|k| k as i32).collect();
@@ -101,6 +98,11 @@ impl Generator {
     /// The codec whose bits the generator predicts.
     pub fn codec(&self) -> &Codec {
         &self.codec
+    }
+
+    /// The codec, to give it other statistics.
+    pub fn codec_mut(&mut self) -> &mut Codec {
+        &mut self.codec
     }
 
     /// Order and positions of the tokens.

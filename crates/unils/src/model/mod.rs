@@ -1,1 +1,207 @@
+//! From files to a model that can animate: configuration, codec, generator, speech encoder and their loading.
+//!
+//! Opened once and shared; what changes during a stream is in [`crate::animate`]'s state.
+//!
+//! ```no_run
+//! use unils::device::DeviceKind;
+//! use unils::model::{Model, ModelFiles};
+//! let files = ModelFiles {
+//!     checkpoint: "unils.pt".into(),
+//!     encoder: Some("wav2vec2-xls-r-300m".into()),
+//!     ..ModelFiles::default()
+//! };
+//! let model = Model::open(&files, DeviceKind::Cpu)?;
+//! println!("{}", model.config().preset);
+//! # Ok::<(), unils::Error>(())
+//! ```
+
+mod config;
+mod convert;
 mod source;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+pub use config::{EncoderConfig, EncoderKind, ModelConfig};
+pub use convert::{ConvertOptions, ConvertReport, convert};
+
+use crate::checkpoint::TensorFile;
+use crate::device::DeviceKind;
+use crate::encoder::{Encoder, Wav2Vec2, Wav2Vec2Config};
+use crate::error::{Error, Result};
+use crate::generator::Generator;
+use crate::motion::Stats;
+use crate::nn::{LoadReport, Loader, RandomWeights};
+
+/// Tensors that tell a checkpoint's stage.
+const GENERATOR_MARK: &str = "sos_embed";
+const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
+
+/// Where a model's parts lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// Generator with its codec: a released `.pt`, or our safetensors with its TOML beside.
+    pub checkpoint: PathBuf,
+    /// Folder of the speech encoder, in Hugging Face's layout.
+    pub encoder: Option<PathBuf>,
+    /// Motion statistics that replace the checkpoint's own.
+    pub stats: Option<PathBuf>,
+    /// Preset whose sizes count instead of the checkpoint's description.
+    pub preset: Option<String>,
+}
+
+/// A stage's network with everything it needs to run. Immutable; share it between threads.
+#[derive(Debug)]
+pub struct Model {
+    config: ModelConfig,
+    generator: Generator,
+    encoder: Option<Encoder>,
+    device: Device,
+    reports: Vec<(String, LoadReport)>,
+}
+
+impl Model {
+    /// Opens a generator and its speech encoder.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`] or [`Error::Device`] saying which file or size is
+    /// wrong and what was expected.
+    pub fn open(files: &ModelFiles, kind: DeviceKind) -> Result<Self> {
+        let device = kind.open()?;
+        let file = TensorFile::open(&files.checkpoint)?;
+        let config = describe(&file, files.preset.as_deref())?;
+        let Some(sizes) = &config.generator else {
+            let error = Error::checkpoint(file.path().display(), "a motion codec alone, without a generator");
+            return Err(error.with_hint("name a generator's checkpoint: its codec is inside"));
+        };
+        let loader = Loader::new(&file, &device, kind.is_cpu());
+        loader.ignore(|name| name.starts_with("audio_encoder."));
+        let mut generator = Generator::load(sizes, &config.codec, &loader)?;
+        let mut reports = vec![("generator".to_owned(), loader.finish()?)];
+        if let Some(path) = &files.stats {
+            generator.codec_mut().set_statistics(&Stats::read(path)?)?;
+        }
+        let encoder = match (&files.encoder, sizes.audio_dim) {
+            (_, None) => None,
+            (Some(folder), Some(audio_dim)) => {
+                let (encoder, report) = open_encoder(folder, &device, kind.is_cpu())?;
+                check_features(folder, &encoder, audio_dim)?;
+                reports.push(("encoder".to_owned(), report));
+                Some(encoder)
+            }
+            (None, Some(_)) => return Err(encoder_missing(&config)),
+        };
+        Ok(Self { config, generator, encoder, device, reports })
+    }
+
+    /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. Its speech
+    /// encoder is XLS-R 300m's architecture.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible sizes, [`Error::Device`].
+    pub fn random(config: &ModelConfig, seed: u64, kind: DeviceKind) -> Result<Self> {
+        let device = kind.open()?;
+        let source = RandomWeights { seed };
+        let Some(sizes) = &config.generator else {
+            return Err(Error::config(&config.preset, "a configuration without a generator"));
+        };
+        let loader = Loader::new(&source, &device, kind.is_cpu());
+        let generator = Generator::load(sizes, &config.codec, &loader)?;
+        let mut reports = vec![("generator".to_owned(), loader.finish()?)];
+        let mut encoder = None;
+        if let Some(audio_dim) = sizes.audio_dim {
+            let loader = Loader::new(&source, &device, kind.is_cpu());
+            let wav2vec2 = Encoder::Wav2Vec2(Wav2Vec2::load(&Wav2Vec2Config::xls_r_300m(), &loader)?);
+            check_features(Path::new("random encoder"), &wav2vec2, audio_dim)?;
+            reports.push(("encoder".to_owned(), loader.finish()?));
+            encoder = Some(wav2vec2);
+        }
+        Ok(Self { config: config.clone(), generator, encoder, device, reports })
+    }
+
+    /// What the model is.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The generator with its codec.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    /// The speech encoder, if the generator listens.
+    pub fn encoder(&self) -> Option<&Encoder> {
+        self.encoder.as_ref()
+    }
+
+    /// Where the model computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What was loaded for each part.
+    pub fn reports(&self) -> &[(String, LoadReport)] {
+        &self.reports
+    }
+}
+
+/// The configuration of a checkpoint: the named preset, or what the file says of itself.
+///
+/// # Errors
+/// [`Error::Config`] when neither tells, [`Error::Checkpoint`] when the file holds no motion model.
+pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> {
+    let place = file.path().display();
+    let audio_dim = file.info(DUAL_TRACK_MARK).and_then(|info| info.shape.last().copied());
+    let is_generator = file.info(GENERATOR_MARK).is_some();
+    if !is_generator && file.info("encoder.inp_mapping.0.weight").is_none() {
+        return Err(Error::checkpoint(place, "no codec and no generator in this file")
+            .with_hint("`unils inspect` shows what it holds; a speech encoder is given with --encoder"));
+    }
+    let mut config = match (preset, file.meta()) {
+        (Some(preset), _) => ModelConfig::preset(preset)?,
+        (None, Some(meta)) => ModelConfig::from_meta(meta, audio_dim)?,
+        (None, None) => {
+            return Err(Error::config(place, "the checkpoint does not say its sizes")
+                .with_hint(format!("name them with --preset: {}", ModelConfig::preset_names().join(", "))));
+        }
+    };
+    match &mut config.generator {
+        Some(generator) if is_generator => {
+            // The file decides whether it is the audio-free or the dual-track stage.
+            generator.audio_dim = audio_dim.map(|found| generator.audio_dim.unwrap_or(found));
+        }
+        _ if is_generator => return Err(Error::config(place, "a generator, but its configuration has only a codec")),
+        _ => config.generator = None,
+    }
+    if config.generator.as_ref().is_none_or(|generator| generator.audio_dim.is_none()) {
+        config.encoder = None;
+    }
+    Ok(config)
+}
+
+fn open_encoder(folder: &Path, device: &Device, pack: bool) -> Result<(Encoder, LoadReport)> {
+    let file = TensorFile::open(folder)?;
+    let Some(config) = file.meta() else {
+        return Err(Error::checkpoint(folder.display(), "no config.json beside the encoder's weights")
+            .with_hint("name the whole folder of the Hugging Face repository"));
+    };
+    let loader = Loader::new(&file, device, pack);
+    let encoder = Encoder::load(config, &loader)?;
+    Ok((encoder, loader.finish()?))
+}
+
+fn check_features(folder: &Path, encoder: &Encoder, audio_dim: usize) -> Result<()> {
+    let found = encoder.feature_dim();
+    if found == audio_dim {
+        return Ok(());
+    }
+    let what = format!("{found} features, but the generator listens to {audio_dim}");
+    Err(Error::checkpoint(folder.display(), what).with_hint("is it the encoder that the generator was trained with?"))
+}
+
+fn encoder_missing(config: &ModelConfig) -> Error {
+    let repository = config.encoder.as_ref().map_or("facebook/wav2vec2-xls-r-300m", |e| e.repository.as_str());
+    Error::argument("encoder", "the generator listens to speech, but no encoder was named")
+        .with_hint(format!("--encoder FOLDER with the files of {repository}; `unils fetch` gets them"))
+}

@@ -105,19 +105,30 @@ impl Conv1d {
 
     /// `(B, T, inputs)` to `(B, T', outputs)`, then the activation.
     pub fn forward_then(&self, x: Tensor<3>, then: Activation) -> Tensor<3> {
+        self.forward_between(Activation::None, x, then)
+    }
+
+    /// [`Conv1d::forward_then`] of activated frames. Every activation leaves zeros, and so the padding, alone.
+    pub fn forward_between(&self, before: Activation, x: Tensor<3>, then: Activation) -> Tensor<3> {
         match &self.route {
-            Route::Packed(packed) => self.forward_packed(&packed.groups, x, then),
+            Route::Packed(packed) => self.forward_packed(&packed.groups, before, x, then),
             Route::Plain(plain) => {
                 let ConvOptions { stride, padding: [left, right], groups, .. } = self.options;
                 let options = BurnConvOptions::new_with_padding([stride], [(left, right)], [1], groups);
                 let bias = plain.bias.as_ref().map(Param::val);
-                let out = conv1d(x.swap_dims(1, 2), plain.weight.val(), bias, options);
-                then.forward(out.swap_dims(1, 2))
+                let frames = before.forward(x).swap_dims(1, 2);
+                then.forward(conv1d(frames, plain.weight.val(), bias, options).swap_dims(1, 2))
             }
         }
     }
 
-    fn forward_packed(&self, groups: &[PackedLinear], x: Tensor<3>, then: Activation) -> Tensor<3> {
+    fn forward_packed(
+        &self,
+        groups: &[PackedLinear],
+        before: Activation,
+        x: Tensor<3>,
+        then: Activation,
+    ) -> Tensor<3> {
         let ConvOptions { inputs, outputs, kernel, stride, padding: [left, right], .. } = self.options;
         let [batch, frames, _] = x.dims();
         let out_frames = self.options.output_frames(frames);
@@ -132,24 +143,38 @@ impl Conv1d {
             };
             groups[group].product(rows, out, 0.0, then);
         };
+        let is_direct = groups.len() == 1 && left + right == 0 && before == Activation::None;
+        // A group's channels of all frames, with the padding.
+        let prepare = |group: usize, values: &[f32]| {
+            let mut padded = vec![0.0; (left + frames + right) * in_width];
+            let inside = &mut padded[left * in_width..(left + frames) * in_width];
+            if groups.len() == 1 {
+                inside.copy_from_slice(values);
+            } else {
+                for (to, from) in inside.chunks_exact_mut(in_width).zip(values.chunks_exact(inputs)) {
+                    to.copy_from_slice(&from[group * in_width..(group + 1) * in_width]);
+                }
+            }
+            cpu::activate(inside, before);
+            padded
+        };
         cpu::with_values(&x, |values| {
             for (values, out) in
                 values.chunks_exact(frames * inputs).zip(out.chunks_exact_mut(out_frames * outputs))
             {
-                if groups.len() == 1 && left + right == 0 {
+                if is_direct {
                     convolve(0, values, out);
+                    continue;
+                }
+                if groups.len() == 1 {
+                    convolve(0, &prepare(0, values), out);
                     continue;
                 }
                 let results: Vec<Vec<f32>> = (0..groups.len())
                     .into_par_iter()
                     .map(|group| {
-                        let mut padded = vec![0.0; (left + frames + right) * in_width];
-                        let inside = padded[left * in_width..].chunks_exact_mut(in_width);
-                        for (to, from) in inside.zip(values.chunks_exact(inputs)) {
-                            to.copy_from_slice(&from[group * in_width..(group + 1) * in_width]);
-                        }
                         let mut result = vec![0.0; out_frames * out_width];
-                        convolve(group, &padded, &mut result);
+                        convolve(group, &prepare(group, values), &mut result);
                         result
                     })
                     .collect();

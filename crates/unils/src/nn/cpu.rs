@@ -13,7 +13,7 @@ use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, P
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensorView, NdTensorViewMut};
-use rten_vecmath::{ApproxGelu, Gelu, LeakyRelu, Softmax};
+use rten_vecmath::{ApproxGelu, Elu, Gelu, LeakyRelu, Softmax};
 
 use super::Activation;
 
@@ -150,6 +150,7 @@ pub fn activate(values: &mut [f32], activation: Activation) {
         Activation::None => return,
         Activation::Gelu => |chunk| Gelu {}.map_mut(chunk),
         Activation::GeluTanh => |chunk| ApproxGelu {}.map_mut(chunk),
+        Activation::Elu => |chunk| Elu { alpha: 1.0 }.map_mut(chunk),
         Activation::LeakyRelu => |chunk| LeakyRelu { alpha: Activation::SLOPE }.map_mut(chunk),
     };
     if values.len() <= CHUNK {

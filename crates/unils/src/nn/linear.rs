@@ -20,6 +20,8 @@ pub enum Activation {
     Gelu,
     /// GELU with the tanh approximation.
     GeluTanh,
+    /// `x` for `x > 0`, else `exp(x) - 1`.
+    Elu,
 }
 
 impl Activation {
@@ -33,6 +35,7 @@ impl Activation {
             Self::LeakyRelu => activation::leaky_relu(x, f64::from(Self::SLOPE)),
             Self::Gelu => activation::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
+            Self::Elu => activation::elu(x, 1.0),
         }
     }
 }

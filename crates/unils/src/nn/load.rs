@@ -211,8 +211,7 @@ impl<'a> Loader<'a> {
             self.values(&format!("{name}.weight"), &shape, |values| weight.extend_from_slice(values));
             self.values(&format!("{name}.bias"), &shape[..1], |values| bias.extend_from_slice(values));
         }
-        let Shared { pack, device, .. } = &*self.shared;
-        Linear::new(&weight, Some(&bias), [names.len() * outputs, inputs], *pack, device)
+        self.linear_of(&weight, Some(&bias), [names.len() * outputs, inputs])
     }
 
     /// A linear layer `name.weight` without bias.
@@ -221,8 +220,13 @@ impl<'a> Loader<'a> {
     }
 
     fn linear_from(&self, weight: &str, bias: Option<&[f32]>, shape: [usize; 2]) -> Linear {
-        let Shared { pack, device, .. } = &*self.shared;
-        self.values(weight, &shape, |weight| Linear::new(weight, bias, shape, *pack, device))
+        self.values(weight, &shape, |weight| self.linear_of(weight, bias, shape))
+    }
+
+    /// A linear layer from values that were computed or are stored under another shape; as
+    /// [`Loader::conv_from`] for convolutions.
+    pub fn linear_of(&self, weight: &[f32], bias: Option<&[f32]>, shape: [usize; 2]) -> Linear {
+        Linear::new(weight, bias, shape, self.shared.pack, &self.shared.device)
     }
 
     /// A layer norm `name.weight`, `name.bias` over `channels`.

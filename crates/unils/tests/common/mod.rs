@@ -85,7 +85,7 @@ pub fn codec_config() -> CodecConfig {
 }
 
 pub fn generator_config(audio_dim: Option<usize>) -> GeneratorConfig {
-    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim, codec: codec_config() }
+    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim }
 }
 
 pub fn codec(pack: bool) -> Codec {
@@ -99,7 +99,7 @@ pub fn codec(pack: bool) -> Codec {
 pub fn generator(name: &str, audio_dim: Option<usize>, pack: bool) -> Generator {
     let file = TensorFile::open(fixture("weights").join(name)).unwrap();
     let loader = Loader::new(&file, &Device::flex(), pack);
-    let generator = Generator::load(&generator_config(audio_dim), &loader).unwrap();
+    let generator = Generator::load(&generator_config(audio_dim), &codec_config(), &loader).unwrap();
     assert!(loader.finish().unwrap().unused.is_empty());
     generator
 }
