@@ -57,7 +57,7 @@ fn main() {
     row("encoder: positional convolution", best(|| encoder.positions(x.clone())), positions);
     let layer = 2.0 * (398.0 * 12.0 * 1024.0 * 1024.0 + 4.0 * 199.0 * 199.0 * 1024.0) / 1e9;
     row("encoder: one layer of 24", best(|| encoder.layer(0, x.clone())), layer);
-    let whole = 170.0 + 24.0 * layer;
+    let whole = 39.3 + positions + 24.0 * layer;
     row("encoder: whole (about)", best(|| encoder.forward(waves.clone())), whole);
 
     let generator = model.generator();
@@ -69,8 +69,8 @@ fn main() {
     let time = best(|| {
         bits = Some(generator.sample_bits(&mut state.clone(), Some(&voices), &sampling, &mut |_| ()));
     });
-    row("generator: bits of a window (about)", time, 90.0);
+    row("generator: bits of a window (about)", time, 110.0);
     let Some(bits) = bits else { return };
     let time = best(|| generator.close_window(&mut state.clone(), bits.clone()));
-    row("codec: decode and encode a window (about)", time, 2.0 * 200.0 * 16.0 * 2.1 / 1e3 * 1.31);
+    row("codec: decode and encode a window (about)", time, 11.8);
 }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::CodecConfig;
-use crate::nn::{Activation, LayerNorm, Linear, Loader, Rotary, attend, split_qkv};
+use crate::nn::{Activation, LayerNorm, Linear, Loader, Rotary, attend_qkv};
 
 const NORM_EPSILON: f64 = 1e-5;
 
@@ -99,10 +99,8 @@ impl AttentionBlock {
     }
 
     fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
-        let dims = x.dims();
-        let [q, k, v] = split_qkv(self.to_qkv.forward(self.norm.forward(x.clone())), self.heads);
-        let attended = attend(rotary.apply(q), rotary.apply(k), v, None);
-        self.to_out.add_to(attended.reshape(dims), x)
+        let qkv = self.to_qkv.forward(self.norm.forward(x.clone()));
+        self.to_out.add_to(attend_qkv(qkv, self.heads, Some(rotary), None), x)
     }
 }
 

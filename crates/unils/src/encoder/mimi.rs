@@ -18,7 +18,9 @@
 //! Transformers rotates as (first half, second half), are put in neighbouring pairs as [`Rotary`] turns them (the
 //! scores do not depend on the order), and the layer scales are multiplied into the projections before them.
 //!
-//! The golden test compares each stage with Transformers' own `MimiModel` on a small random model.
+//! The golden test compares each stage with Transformers' own `MimiModel` on a small random model: an independent
+//! reference. Steps 4 and 5 are our reading of the release's description, put together there from the model's own
+//! modules; no tensors of the release itself stand behind them.
 //!
 //! Letters: `B` tracks, `N` samples, `S` frames at 25 Hz, `A` width.
 //!
@@ -55,7 +57,7 @@ pub use config::MimiConfig;
 
 use crate::audio::{MODEL_RATE, Resampler};
 use crate::error::Result;
-use crate::nn::{Activation, Conv1d, ConvOptions, LayerNorm, Linear, Loader, Rotary, attend, split_qkv};
+use crate::nn::{Activation, Conv1d, ConvOptions, LayerNorm, Linear, Loader, Rotary, attend_qkv};
 
 /// Frames of the transformer for each frame of `z`; each of those is repeated as often.
 const LATENT_STRIDE: usize = 2;
@@ -107,7 +109,8 @@ impl Mimi {
             Stage::load(config, channels(stage), stride, [&at(0), &at(2)])
         });
         let transformer = loader.at("encoder_transformer").at("layers");
-        let downsample = ConvOptions { padding: [0, 0], ..causal([width, width], 2 * LATENT_STRIDE, LATENT_STRIDE) };
+        let downsample =
+            ConvOptions { padding: [0, 0], ..causal([width, width], 2 * LATENT_STRIDE, LATENT_STRIDE) };
         let quantizer = loader.at("quantizer");
         Ok(Self {
             first: conv(0, [channels(0), 1], config.kernel_size),
@@ -144,7 +147,7 @@ impl Mimi {
             resampler.push(row, &mut resampled);
             resampler.finish(&mut resampled);
         }
-        let length = resampled.len() / batch;
+        let length = resampled.len() / batch.max(1);
         self.forward(Tensor::from_data(TensorData::new(resampled, [batch, length]), &device))
     }
 
@@ -225,7 +228,7 @@ fn causal([outputs, inputs]: [usize; 2], kernel: usize, stride: usize) -> ConvOp
 
 /// `(S, S)`, true where the row's frame must not look at the column's.
 fn hidden(frames: usize, window: usize, device: &Device) -> Tensor<2, Bool> {
-    let visible = |query: usize, key: usize| key <= query && query - key <= window;
+    let visible = |query: usize, key: usize| key <= query && query - key < window;
     let hidden: Vec<bool> =
         (0..frames).flat_map(|query| (0..frames).map(move |key| !visible(query, key))).collect();
     Tensor::from_data(TensorData::new(hidden, [frames, frames]), device)
@@ -326,10 +329,8 @@ impl Layer {
     }
 
     fn forward(&self, x: Tensor<3>, rotary: &Rotary, mask: &Tensor<2, Bool>) -> Tensor<3> {
-        let dims = x.dims();
-        let [q, k, v] = split_qkv(self.to_qkv.forward(self.attention_norm.forward(x.clone())), self.heads);
-        let heads = attend(rotary.apply(q), rotary.apply(k), v, Some(mask.clone()));
-        let x = self.to_out.add_to(heads.reshape(dims), x);
+        let qkv = self.to_qkv.forward(self.attention_norm.forward(x.clone()));
+        let x = self.to_out.add_to(attend_qkv(qkv, self.heads, Some(rotary), Some(mask.clone())), x);
         self.down.add_to(self.up.forward_then(self.norm.forward(x.clone()), Activation::Gelu), x)
     }
 }

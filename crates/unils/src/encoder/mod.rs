@@ -23,6 +23,8 @@ use crate::nn::Loader;
 pub enum Encoder {
     /// wav2vec 2.0.
     Wav2Vec2(Wav2Vec2),
+    /// Mimi.
+    Mimi(Mimi),
 }
 
 impl Encoder {
@@ -38,9 +40,13 @@ impl Encoder {
                 let config = serde_json::from_value(config.clone()).map_err(fault)?;
                 Wav2Vec2::load(&config, loader).map(Self::Wav2Vec2)
             }
+            Some("mimi") => {
+                let config = serde_json::from_value(config.clone()).map_err(fault)?;
+                Mimi::load(&config, loader).map(Self::Mimi)
+            }
             other => {
                 let got = other.unwrap_or("nothing");
-                Err(Error::config("encoder's config.json: model_type", format!("expected wav2vec2, got {got}")))
+                Err(Error::config("encoder's config.json: model_type", format!("expected wav2vec2 or mimi, got {got}")))
             }
         }
     }
@@ -49,6 +55,7 @@ impl Encoder {
     pub fn feature_dim(&self) -> usize {
         match self {
             Self::Wav2Vec2(encoder) => encoder.feature_dim(),
+            Self::Mimi(encoder) => encoder.feature_dim(),
         }
     }
 
@@ -56,6 +63,7 @@ impl Encoder {
     pub fn features(&self, waves: Tensor<2>) -> Tensor<3> {
         match self {
             Self::Wav2Vec2(encoder) => encoder.forward(waves),
+            Self::Mimi(encoder) => encoder.features_16k(waves),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{check_size, check_transformer};
 use crate::error::{Error, Result};
-use crate::nn::{Activation, Conv1d, ConvOptions, LayerNorm, Linear, Loader, attend, split_qkv};
+use crate::nn::{Activation, Conv1d, ConvOptions, LayerNorm, Linear, Loader, attend_qkv};
 
 /// Added to the deviation when a waveform is normalised.
 const WAVE_EPSILON: f64 = 1e-6;
@@ -287,7 +287,7 @@ impl ConvLayer {
         match &self.norm {
             None => self.conv.forward_then(x, Activation::Gelu),
             Some(ConvNorm::Layer(norm)) => {
-                norm.forward_then(self.conv.forward_then(x, Activation::None), Activation::Gelu)
+                self.conv.forward_norm_then(x, norm, Activation::Gelu)
             }
             Some(ConvNorm::Channel(norm)) => {
                 let x = self.conv.forward_then(x, Activation::None);
@@ -379,9 +379,8 @@ impl Layer {
     }
 
     fn attend(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
-        let dims = x.dims();
-        let [q, k, v] = split_qkv(self.to_qkv.forward(x), self.heads);
-        self.to_out.add_to(attend(q, k, v, None).reshape(dims), residual)
+        let attended = attend_qkv(self.to_qkv.forward(x), self.heads, None, None);
+        self.to_out.add_to(attended, residual)
     }
 
     fn feed_forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
 use super::GeneratorConfig;
-use crate::nn::{Activation, KvCache, LayerNorm, Linear, Loader, Rotary, attend, split_qkv};
+use crate::nn::{Activation, KvCache, LayerNorm, Linear, Loader, Rotary, attend, attend_qkv};
 
 const NORM_EPSILON: f64 = 1e-6;
 
@@ -58,30 +58,21 @@ impl SelfAttention {
 
     /// `x + to_out(attention(norm(x)))` over the whole sequence `(B, n, D)`; `mask` `(n, n)` true = hidden.
     pub fn forward(&self, x: Tensor<3>, rotary: &Rotary, mask: Option<Tensor<2, Bool>>) -> Tensor<3> {
-        let [q, k, v] = self.project(&x, rotary);
-        self.finish(attend(q, k, v, mask), x)
+        self.to_out.add_to(attend_qkv(self.project(&x), self.heads, Some(rotary), mask), x)
     }
 
     /// The same for new tokens `(B, n, D)` that see everything in the cache and each other.
     pub fn step(&self, x: Tensor<3>, rotary: &Rotary, cache: &mut KvCache) -> Tensor<3> {
-        let [q, k, v] = self.project(&x, rotary);
-        let (k, v) = cache.append(k, v);
-        self.finish(attend(q, k, v, None), x)
+        self.to_out.add_to(cache.attend(self.project(&x), self.heads, rotary), x)
     }
 
     /// Puts new tokens into the cache without computing their own result.
     pub fn remember(&self, x: &Tensor<3>, rotary: &Rotary, cache: &mut KvCache) {
-        let [_, k, v] = self.project(x, rotary);
-        cache.append(k, v);
+        cache.remember(self.project(x), self.heads, rotary);
     }
 
-    fn project(&self, x: &Tensor<3>, rotary: &Rotary) -> [Tensor<4>; 3] {
-        let [q, k, v] = split_qkv(self.to_qkv.forward(self.norm.forward(x.clone())), self.heads);
-        [rotary.apply(q), rotary.apply(k), v]
-    }
-
-    fn finish(&self, attended: Tensor<4>, x: Tensor<3>) -> Tensor<3> {
-        self.to_out.add_to(attended.reshape(x.dims()), x)
+    fn project(&self, x: &Tensor<3>) -> Tensor<3> {
+        self.to_qkv.forward(self.norm.forward(x.clone()))
     }
 }
 

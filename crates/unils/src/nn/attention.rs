@@ -3,7 +3,7 @@
 use burn::tensor::module::attention;
 use burn::tensor::{Bool, Tensor};
 
-use super::cpu;
+use super::{Rotary, cpu};
 
 /// `softmax(q k^T / sqrt(D)) v` for every head.
 ///
@@ -11,7 +11,7 @@ use super::cpu;
 /// look; result `(B, Tq, H, D)`.
 pub fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2, Bool>>) -> Tensor<4> {
     if mask.is_none()
-        && let Some(out) = cpu::attend(&q, &k, &v)
+        && let Some(out) = cpu::attend(q.clone(), k.clone(), v.clone())
     {
         return out;
     }
@@ -22,8 +22,28 @@ pub fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2, B
     attention(heads_first(q), heads_first(k), heads_first(v), mask, None, Default::default()).swap_dims(1, 2)
 }
 
+/// Self-attention from packed projections `(B, T, 3 H D)` to `(B, T, H D)`; `mask` as in [`attend`].
+pub fn attend_qkv(
+    qkv: Tensor<3>,
+    heads: usize,
+    rotary: Option<&Rotary>,
+    mask: Option<Tensor<2, Bool>>,
+) -> Tensor<3> {
+    let angles = rotary.map(Rotary::angles);
+    if mask.is_none()
+        && angles.as_ref().is_none_or(Option::is_some)
+        && let Some(out) = cpu::attend_qkv(qkv.clone(), heads, angles.flatten().as_ref())
+    {
+        return out;
+    }
+    let [b, t, packed] = qkv.dims();
+    let [q, k, v] = split_qkv(qkv, heads);
+    let rotate = |x: Tensor<4>| rotary.map_or_else(|| x.clone(), |rotary| rotary.apply(x.clone()));
+    attend(rotate(q), rotate(k), v, mask).reshape([b, t, packed / 3])
+}
+
 /// Splits `(B, T, 3 H D)`, packed as (query, key, value), into three `(B, T, H, D)`.
-pub fn split_qkv(qkv: Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
+fn split_qkv(qkv: Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
     let [b, t, packed] = qkv.dims();
     let width = packed / 3;
     [0, 1, 2].map(|part| {
@@ -32,30 +52,57 @@ pub fn split_qkv(qkv: Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
     })
 }
 
-/// Keys and values of the tokens seen so far, `(B, T, H, D)` each. A value that its caller owns; cloning shares.
+/// Keys and values of the tokens seen so far. A value that its caller owns.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
-    seen: Option<(Tensor<4>, Tensor<4>)>,
+    seen: Seen,
+}
+
+#[derive(Debug, Clone)]
+enum Seen {
+    /// `(B, T, H, D)` each.
+    Plain(Tensor<4>, Tensor<4>),
+    Packed(cpu::PackedCache),
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::Packed(cpu::PackedCache::default())
+    }
 }
 
 impl KvCache {
-    /// Appends the keys and values of new tokens and returns all seen so far.
-    pub fn append(&mut self, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let all = match self.seen.take() {
-            None => (k, v),
-            Some((old_k, old_v)) => (Tensor::cat(vec![old_k, k], 1), Tensor::cat(vec![old_v, v], 1)),
+    /// Appends new tokens, given as packed projections `(B, n, 3 H D)`, and attends from them to everything
+    /// seen, themselves included: `(B, n, H D)`.
+    pub fn attend(&mut self, qkv: Tensor<3>, heads: usize, rotary: &Rotary) -> Tensor<3> {
+        self.step(qkv, heads, rotary, true)
+    }
+
+    /// Appends new tokens without attending from them.
+    pub fn remember(&mut self, qkv: Tensor<3>, heads: usize, rotary: &Rotary) {
+        self.step(qkv, heads, rotary, false);
+    }
+
+    fn step(&mut self, qkv: Tensor<3>, heads: usize, rotary: &Rotary, queries: bool) -> Tensor<3> {
+        if let Seen::Packed(cache) = &mut self.seen
+            && let Some(angles) = rotary.angles()
+            && let Some(out) = cache.step(qkv.clone(), heads, &angles, queries)
+        {
+            return out;
+        }
+        let [b, t, packed] = qkv.dims();
+        let [q, k, v] = split_qkv(qkv, heads);
+        let (q, k) = (rotary.apply(q), rotary.apply(k));
+        let (k, v) = match &self.seen {
+            Seen::Packed(_) => (k, v),
+            Seen::Plain(old_k, old_v) => {
+                (Tensor::cat(vec![old_k.clone(), k], 1), Tensor::cat(vec![old_v.clone(), v], 1))
+            }
         };
-        self.seen = Some(all.clone());
-        all
-    }
-
-    /// Tokens held.
-    pub fn len(&self) -> usize {
-        self.seen.as_ref().map_or(0, |(k, _)| k.dims()[1])
-    }
-
-    /// True before the first token.
-    pub fn is_empty(&self) -> bool {
-        self.seen.is_none()
+        self.seen = Seen::Plain(k.clone(), v.clone());
+        if !queries {
+            return Tensor::zeros([b, 0, packed / 3], &k.device());
+        }
+        attend(q, k, v, None).reshape([b, t, packed / 3])
     }
 }

@@ -8,8 +8,11 @@ use burn::tensor::ops::ConvOptions as BurnConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::Activation;
 use super::cpu::{self, PackedLinear, Rows};
+use super::{Activation, LayerNorm};
+
+/// Output frames of one parallel task: 512 channels of them are 1 MB.
+const BLOCK_FRAMES: usize = 512;
 
 /// Shape of a convolution. A checkpoint's weight is `(outputs, inputs / groups, kernel)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,81 +114,119 @@ impl Conv1d {
     /// [`Conv1d::forward_then`] of activated frames. Every activation leaves zeros, and so the padding, alone.
     pub fn forward_between(&self, before: Activation, x: Tensor<3>, then: Activation) -> Tensor<3> {
         match &self.route {
-            Route::Packed(packed) => self.forward_packed(&packed.groups, before, x, then),
-            Route::Plain(plain) => {
-                let ConvOptions { stride, padding: [left, right], groups, .. } = self.options;
-                let options = BurnConvOptions::new_with_padding([stride], [(left, right)], [1], groups);
-                let bias = plain.bias.as_ref().map(Param::val);
-                let frames = before.forward(x).swap_dims(1, 2);
-                then.forward(conv1d(frames, plain.weight.val(), bias, options).swap_dims(1, 2))
+            Route::Packed(packed) => {
+                self.forward_packed(&packed.groups, before, x, &|rows| cpu::activate(rows, then))
             }
+            Route::Plain(plain) => then.forward(self.forward_plain(plain, before.forward(x))),
         }
     }
 
+    /// [`Conv1d::forward_then`] with a norm over each output frame before the activation.
+    pub fn forward_norm_then(&self, x: Tensor<3>, norm: &LayerNorm, then: Activation) -> Tensor<3> {
+        match (&self.route, norm.packed()) {
+            (Route::Packed(packed), Some(norm)) => {
+                self.forward_packed(&packed.groups, Activation::None, x, &|rows| norm.apply(rows, then))
+            }
+            _ => norm.forward_then(self.forward_then(x, Activation::None), then),
+        }
+    }
+
+    fn forward_plain(&self, plain: &Plain, x: Tensor<3>) -> Tensor<3> {
+        let ConvOptions { stride, padding: [left, right], groups, .. } = self.options;
+        let options = BurnConvOptions::new_with_padding([stride], [(left, right)], [1], groups);
+        let bias = plain.bias.as_ref().map(Param::val);
+        conv1d(x.swap_dims(1, 2), plain.weight.val(), bias, options).swap_dims(1, 2)
+    }
+
+    /// `finish` gets whole output frames while they are still in the processor's cache.
     fn forward_packed(
         &self,
         groups: &[PackedLinear],
         before: Activation,
         x: Tensor<3>,
-        then: Activation,
+        finish: &(dyn Fn(&mut [f32]) + Sync),
     ) -> Tensor<3> {
-        let ConvOptions { inputs, outputs, kernel, stride, padding: [left, right], .. } = self.options;
+        let ConvOptions { inputs, outputs, padding, .. } = self.options;
         let [batch, frames, _] = x.dims();
         let out_frames = self.options.output_frames(frames);
-        let (in_width, out_width) = (inputs / groups.len(), outputs / groups.len());
         let mut out = vec![0.0; batch * out_frames * outputs];
-        let convolve = |group: usize, frames: &[f32], out: &mut [f32]| {
-            let rows = Rows {
-                values: frames,
-                count: out_frames,
-                width: kernel * in_width,
-                stride: stride * in_width,
-            };
-            groups[group].product(rows, out, 0.0, then);
-        };
-        let is_direct = groups.len() == 1 && left + right == 0 && before == Activation::None;
-        // A group's channels of all frames, with the padding.
-        let prepare = |group: usize, values: &[f32]| {
-            let mut padded = vec![0.0; (left + frames + right) * in_width];
-            let inside = &mut padded[left * in_width..(left + frames) * in_width];
-            if groups.len() == 1 {
-                inside.copy_from_slice(values);
-            } else {
-                for (to, from) in inside.chunks_exact_mut(in_width).zip(values.chunks_exact(inputs)) {
-                    to.copy_from_slice(&from[group * in_width..(group + 1) * in_width]);
-                }
-            }
-            cpu::activate(inside, before);
-            padded
-        };
-        cpu::with_values(&x, |values| {
-            for (values, out) in
-                values.chunks_exact(frames * inputs).zip(out.chunks_exact_mut(out_frames * outputs))
-            {
-                if is_direct {
-                    convolve(0, values, out);
-                    continue;
-                }
-                if groups.len() == 1 {
-                    convolve(0, &prepare(0, values), out);
-                    continue;
-                }
-                let results: Vec<Vec<f32>> = (0..groups.len())
-                    .into_par_iter()
-                    .map(|group| {
-                        let mut result = vec![0.0; out_frames * out_width];
-                        convolve(group, &prepare(group, values), &mut result);
-                        result
-                    })
-                    .collect();
-                for (frame, out) in out.chunks_exact_mut(outputs).enumerate() {
-                    for (to, result) in out.chunks_exact_mut(out_width).zip(&results) {
-                        to.copy_from_slice(&result[frame * out_width..(frame + 1) * out_width]);
+        cpu::with_values(x, |values| {
+            let tracks = values.chunks_exact((frames * inputs).max(1));
+            for (values, out) in tracks.zip(out.chunks_exact_mut((out_frames * outputs).max(1))) {
+                match groups {
+                    [weight] if padding == [0, 0] && before == Activation::None => {
+                        self.convolve_blocks(weight, values, out, finish);
+                    }
+                    [weight] => {
+                        self.convolve_blocks(weight, &self.prepare(0, 1, values, before), out, finish);
+                    }
+                    _ => {
+                        self.convolve_groups(groups, values, before, out);
+                        finish(out);
                     }
                 }
             }
         });
         cpu::tensor(out, [batch, out_frames, outputs])
+    }
+
+    /// A group's channels of all frames, activated, with the padding.
+    fn prepare(&self, group: usize, groups: usize, values: &[f32], before: Activation) -> Vec<f32> {
+        let ConvOptions { inputs, padding: [left, right], .. } = self.options;
+        let width = inputs / groups;
+        let frames = values.len() / inputs;
+        let mut padded = vec![0.0; (left + frames + right) * width];
+        let inside = &mut padded[left * width..(left + frames) * width];
+        for (to, from) in inside.chunks_exact_mut(width).zip(values.chunks_exact(inputs)) {
+            to.copy_from_slice(&from[group * width..(group + 1) * width]);
+        }
+        cpu::activate(inside, before);
+        padded
+    }
+
+    /// One group: blocks of output frames, their patches read where they lie.
+    fn convolve_blocks(
+        &self,
+        weight: &PackedLinear,
+        values: &[f32],
+        out: &mut [f32],
+        finish: &(dyn Fn(&mut [f32]) + Sync),
+    ) {
+        let ConvOptions { inputs, outputs, kernel, stride, .. } = self.options;
+        out.par_chunks_mut(BLOCK_FRAMES * outputs).enumerate().for_each(|(block, out)| {
+            let rows = Rows {
+                values: &values[block * BLOCK_FRAMES * stride * inputs..],
+                count: out.len() / outputs,
+                width: kernel * inputs,
+                stride: stride * inputs,
+            };
+            weight.product(rows, out, 0.0, Activation::None);
+            finish(out);
+        });
+    }
+
+    /// Each group on its own copy of its channels.
+    fn convolve_groups(&self, groups: &[PackedLinear], values: &[f32], before: Activation, out: &mut [f32]) {
+        let ConvOptions { inputs, outputs, kernel, stride, .. } = self.options;
+        let (in_width, out_width) = (inputs / groups.len(), outputs / groups.len());
+        let out_frames = out.len() / outputs;
+        let results = groups.par_iter().enumerate().map(|(index, weight)| {
+            let rows = Rows {
+                values: &self.prepare(index, groups.len(), values, before),
+                count: out_frames,
+                width: kernel * in_width,
+                stride: stride * in_width,
+            };
+            let mut result = vec![0.0; out_frames * out_width];
+            weight.product(rows, &mut result, 0.0, Activation::None);
+            result
+        });
+        let results: Vec<Vec<f32>> = results.collect();
+        for (frame, out) in out.chunks_exact_mut(outputs).enumerate() {
+            for (to, result) in out.chunks_exact_mut(out_width).zip(&results) {
+                to.copy_from_slice(&result[frame * out_width..(frame + 1) * out_width]);
+            }
+        }
     }
 }
 

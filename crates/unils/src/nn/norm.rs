@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::layer_norm;
 
-use super::Activation;
+use super::{Activation, cpu};
 
 /// `(x - mean) / sqrt(var + eps) * gamma + beta`, mean and biased variance over the channels.
 #[derive(Module, Debug)]
@@ -31,6 +31,15 @@ impl LayerNorm {
 
     /// [`LayerNorm::forward`], then an activation.
     pub fn forward_then<const N: usize>(&self, x: Tensor<N>, then: Activation) -> Tensor<N> {
-        then.forward(layer_norm(x, self.gamma.val(), Some(self.beta.val()), self.epsilon))
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        match cpu::layer_norm(x.clone(), &gamma, &beta, self.epsilon, then) {
+            Some(normalized) => normalized,
+            None => then.forward(layer_norm(x, gamma, Some(beta), self.epsilon)),
+        }
+    }
+
+    /// The norm for the CPU route.
+    pub(super) fn packed(&self) -> Option<cpu::Norm> {
+        cpu::Norm::of(&self.gamma.val(), &self.beta.val(), self.epsilon)
     }
 }

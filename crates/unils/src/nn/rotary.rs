@@ -52,9 +52,14 @@ impl Rotary {
         self.cos.device()
     }
 
+    /// The tables for the CPU route.
+    pub(super) fn angles(&self) -> Option<cpu::Angles> {
+        cpu::Angles::of(&self.cos, &self.sin)
+    }
+
     /// Rotates `(B, T, H, D)`; token `t` by the `t`-th position of the table.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        if let Some(rotated) = cpu::rotate(&x, &self.cos, &self.sin) {
+        if let Some(rotated) = self.angles().and_then(|angles| cpu::rotate(x.clone(), &angles)) {
             return rotated;
         }
         let [b, t, h, d] = x.dims();

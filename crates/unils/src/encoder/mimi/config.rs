@@ -156,7 +156,9 @@ impl MimiConfig {
         let inside = self.vector_quantization_hidden_dimension;
         check_size("encoder.vector_quantization_hidden_dimension", inside, 16_384)?;
         if inside == self.hidden_size {
-            let what = format!("{inside}, the width, means no projections around the quantisers, which the features need");
+            let what = format!(
+                "{inside}, the width, means no projections around the quantisers, which the features need"
+            );
             return Err(Error::config("encoder.vector_quantization_hidden_dimension", what));
         }
         self.validate_convolutions()?;
@@ -177,7 +179,11 @@ impl MimiConfig {
             check_size("encoder.upsampling_ratios", stride, 64)?;
         }
         check_size("encoder.num_filters", self.num_filters, 1024)?;
-        check_size("encoder.num_filters doubled in every stage", self.num_filters << self.upsampling_ratios.len(), 16_384)?;
+        check_size(
+            "encoder.num_filters doubled in every stage",
+            self.num_filters << self.upsampling_ratios.len(),
+            16_384,
+        )?;
         check_size("encoder.compress", self.compress, self.num_filters)
     }
 
@@ -207,7 +213,11 @@ impl MimiConfig {
             ("use_conv_shortcut", self.use_conv_shortcut.to_string(), "false".to_owned()),
             ("use_causal_conv", self.use_causal_conv.to_string(), "true".to_owned()),
             ("pad_mode", self.pad_mode.clone(), constant()),
-            ("num_key_value_heads", self.num_key_value_heads.to_string(), self.num_attention_heads.to_string()),
+            (
+                "num_key_value_heads",
+                self.num_key_value_heads.to_string(),
+                self.num_attention_heads.to_string(),
+            ),
             ("head_dim", self.head_dim.unwrap_or(head).to_string(), head.to_string()),
             ("attention_bias", self.attention_bias.to_string(), "false".to_owned()),
             ("hidden_act", self.hidden_act.clone(), gelu()),
