@@ -106,7 +106,11 @@ impl DeviceKind {
 
 #[cfg(any(feature = "vulkan", feature = "metal"))]
 fn gpu(index: usize) -> burn::tensor::DeviceKind {
-    if index == 0 { burn::tensor::DeviceKind::DefaultDevice } else { burn::tensor::DeviceKind::DiscreteGpu(index) }
+    if index == 0 {
+        burn::tensor::DeviceKind::DefaultDevice
+    } else {
+        burn::tensor::DeviceKind::DiscreteGpu(index)
+    }
 }
 
 /// Opens a GPU and runs one small operation, so that a missing driver is an error here and not a panic later.

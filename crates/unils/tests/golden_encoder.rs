@@ -53,3 +53,16 @@ fn odd_length() {
         golden.check("odd_length.hidden", encoder.forward(waves), FORWARD);
     }
 }
+
+/// The base family (group norm, norms after each part, no convolution biases, an odd positional kernel) against
+/// Transformers.
+#[test]
+fn base_family() {
+    let golden = Golden::open("wav2vec2_base.safetensors");
+    for pack in ROUTES {
+        let encoder = wav2vec2("hf_wav2vec2_base_tiny", pack);
+        let waves: Tensor<2> = golden.tensor("audio");
+        golden.check("conv_features", encoder.convolve(normalize(waves.clone())), FORWARD);
+        golden.check("hidden", encoder.forward(waves), FORWARD);
+    }
+}

@@ -21,7 +21,10 @@ fn positions_and_masks() {
         let layout = Layout::new(Schedule::new(schedule).unwrap());
         golden.check_exact_values(&format!("{name}.rope_pos"), &numbers(layout.positions()));
         golden.check_exact_values(&format!("{name}.lvl_idx"), &numbers(layout.scale_of_tokens()));
-        golden.check_exact_values(&format!("{name}.audio_rope_pos"), &numbers(layout.audio_positions(features)));
+        golden.check_exact_values(
+            &format!("{name}.audio_rope_pos"),
+            &numbers(layout.audio_positions(features)),
+        );
         let mask = format!("{name}.attn_allowed");
         if golden.has(&mask) {
             let visible = layout.visible(layout.tokens()).into_iter().map(usize::from).collect();
@@ -210,7 +213,11 @@ fn dual_track_generation() {
         let features = [encode(&track(0)), encode(&track(1))];
         for (participant, windows) in features.iter().enumerate() {
             for (window, feature) in windows.iter().enumerate() {
-                golden.check(&format!("infer.audio_feat{participant}.chunk{window}"), feature.clone(), FORWARD);
+                golden.check(
+                    &format!("infer.audio_feat{participant}.chunk{window}"),
+                    feature.clone(),
+                    FORWARD,
+                );
             }
         }
         let silent = encode(&[0.0; 3 * 12_800]);
@@ -257,8 +264,7 @@ fn a_batch_of_two_equals_two_single_runs() {
     let mut alone = generator.begin(1, &start);
     for _ in 0..2 {
         let pair = generator.generate_window(&mut both, Some(&[own.clone(), partner.clone()]), &sampling);
-        let single =
-            generator.generate_window(&mut alone, Some(&[first.clone(), second.clone()]), &sampling);
+        let single = generator.generate_window(&mut alone, Some(&[first.clone(), second.clone()]), &sampling);
         let (pair, single) = (values(pair.motion), values(single.motion));
         assert!(largest_difference(&pair[..single.len()], &single) < 1e-4);
         assert!(largest_difference(&pair[single.len()..], &single) > 1e-2, "participants should differ");

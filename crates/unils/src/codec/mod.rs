@@ -18,9 +18,9 @@ pub use quantizer::{Quantized, Quantizer, ScaleCode};
 pub use schedule::Schedule;
 pub use transformer::{AttentionBlock, FeedForwardBlock, Half};
 
-use crate::nn::Loader;
 use crate::error::{Error, Result};
 use crate::motion::Stats;
+use crate::nn::Loader;
 
 /// Guards the division by a channel's deviation, as in the release (the way back has no such term).
 const STD_EPSILON: f64 = 1e-8;
@@ -119,9 +119,8 @@ impl Codec {
             return Err(Error::config("statistics", what));
         }
         let device = self.motion_mean.device();
-        let tensor = |values: &[f32]| {
-            Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, channels]), &device)
-        };
+        let tensor =
+            |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, channels]), &device);
         self.motion_mean = tensor(stats.mean());
         self.motion_std = tensor(stats.std());
         Ok(())

@@ -46,7 +46,10 @@ impl Encoder {
             }
             other => {
                 let got = other.unwrap_or("nothing");
-                Err(Error::config("encoder's config.json: model_type", format!("expected wav2vec2 or mimi, got {got}")))
+                Err(Error::config(
+                    "encoder's config.json: model_type",
+                    format!("expected wav2vec2 or mimi, got {got}"),
+                ))
             }
         }
     }

@@ -99,7 +99,11 @@ impl Wav2Vec2Config {
         if self.conv_kernel.len() != layers || self.conv_stride.len() != layers {
             return Err(Error::config(
                 "encoder.conv_kernel, conv_stride",
-                format!("expected {layers} numbers each, as in conv_dim, got {} and {}", self.conv_kernel.len(), self.conv_stride.len()),
+                format!(
+                    "expected {layers} numbers each, as in conv_dim, got {} and {}",
+                    self.conv_kernel.len(),
+                    self.conv_stride.len()
+                ),
             ));
         }
         for ((&dim, &kernel), &stride) in self.conv_dim.iter().zip(&self.conv_kernel).zip(&self.conv_stride) {
@@ -118,7 +122,10 @@ impl Wav2Vec2Config {
         }
         if !["layer", "group"].contains(&self.feat_extract_norm.as_str()) {
             let got = &self.feat_extract_norm;
-            return Err(Error::config("encoder.feat_extract_norm", format!("expected layer or group, got {got}")));
+            return Err(Error::config(
+                "encoder.feat_extract_norm",
+                format!("expected layer or group, got {got}"),
+            ));
         }
         for (name, got) in
             [("hidden_act", &self.hidden_act), ("feat_extract_activation", &self.feat_extract_activation)]
@@ -152,7 +159,9 @@ impl Wav2Vec2 {
     pub fn load(config: &Wav2Vec2Config, loader: &Loader<'_>) -> Result<Self> {
         config.validate()?;
         // Pre-training heads and the masking vector are in the files and not part of the features.
-        loader.ignore(|name| !name.starts_with("wav2vec2.") && !name.starts_with("encoder.") && !name.starts_with("feature_"));
+        loader.ignore(|name| {
+            !name.starts_with("wav2vec2.") && !name.starts_with("encoder.") && !name.starts_with("feature_")
+        });
         let below = loader.at("wav2vec2");
         let is_below = !loader.has("feature_projection.projection.weight")
             && below.has("feature_projection.projection.weight");
@@ -276,7 +285,9 @@ impl ConvLayer {
             groups: 1,
         };
         let norm = match (config.feat_extract_norm.as_str(), index) {
-            ("layer", _) => Some(ConvNorm::Layer(loader.layer_norm("layer_norm", outputs, config.layer_norm_eps))),
+            ("layer", _) => {
+                Some(ConvNorm::Layer(loader.layer_norm("layer_norm", outputs, config.layer_norm_eps)))
+            }
             (_, 0) => Some(ConvNorm::Channel(loader.layer_norm("layer_norm", outputs, GROUP_NORM_EPSILON))),
             _ => None,
         };
@@ -286,9 +297,7 @@ impl ConvLayer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         match &self.norm {
             None => self.conv.forward_then(x, Activation::Gelu),
-            Some(ConvNorm::Layer(norm)) => {
-                self.conv.forward_norm_then(x, norm, Activation::Gelu)
-            }
+            Some(ConvNorm::Layer(norm)) => self.conv.forward_norm_then(x, norm, Activation::Gelu),
             Some(ConvNorm::Channel(norm)) => {
                 let x = self.conv.forward_then(x, Activation::None);
                 let centred = x.clone() - x.mean_dim(1);

@@ -79,7 +79,11 @@ impl Generator {
         let previous = feature(&start.previous);
         GenerationState {
             style: feature(&start.style),
-            previous_unconditional: if start.previous_is_unconditional { previous.clone() } else { nothing.clone() },
+            previous_unconditional: if start.previous_is_unconditional {
+                previous.clone()
+            } else {
+                nothing.clone()
+            },
             previous,
             no_style: nothing,
             silence: (0..self.blocks().len()).map(|block| self.listen_to_nothing(block)).collect(),

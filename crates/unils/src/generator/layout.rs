@@ -66,7 +66,8 @@ impl Layout {
         let conditions = self.conditions();
         let scale = self.scale_of_tokens();
         let rank = |token: usize| if token < conditions { 0 } else { 1 + scale[token - conditions] };
-        (0..tokens).flat_map(|row| (0..tokens).map(move |column| (row, column)))
+        (0..tokens)
+            .flat_map(|row| (0..tokens).map(move |column| (row, column)))
             .map(|(row, column)| rank(column) <= rank(row))
             .collect()
     }

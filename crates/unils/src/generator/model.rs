@@ -179,7 +179,12 @@ impl Generator {
 
     /// The plain pass over a whole sequence: the first `scales` scales, whose inputs are `accumulated_next`
     /// `(B, tokens of scales 1.., C)`. Returns `(B, tokens of those scales, 2C)` logits.
-    pub fn forward(&self, conditions: &Conditions, accumulated_next: Option<Tensor<3>>, scales: usize) -> Tensor<3> {
+    pub fn forward(
+        &self,
+        conditions: &Conditions,
+        accumulated_next: Option<Tensor<3>>,
+        scales: usize,
+    ) -> Tensor<3> {
         let mut x = self.embed(conditions, accumulated_next, scales);
         let [batch, tokens, width] = x.dims();
         let rotary = self.rotary.range(0, tokens);
@@ -197,7 +202,12 @@ impl Generator {
     }
 
     /// The sequence that enters the first block.
-    pub fn embed(&self, conditions: &Conditions, accumulated_next: Option<Tensor<3>>, scales: usize) -> Tensor<3> {
+    pub fn embed(
+        &self,
+        conditions: &Conditions,
+        accumulated_next: Option<Tensor<3>>,
+        scales: usize,
+    ) -> Tensor<3> {
         let batch = conditions.style.dims()[0];
         let mut parts = vec![self.embed_conditions(conditions.style.clone(), conditions.previous.clone())];
         parts.push(self.embed_scale(0, batch, None));

@@ -32,9 +32,8 @@ impl Sampling {
     /// # Errors
     /// [`Error::Argument`] naming the value.
     pub fn validate(&self) -> Result<()> {
-        let fault = |name, expected, got: f64| {
-            Err(Error::argument(name, format!("expected {expected}, got {got}")))
-        };
+        let fault =
+            |name, expected, got: f64| Err(Error::argument(name, format!("expected {expected}, got {got}")));
         if !(self.cfg.is_finite() && (0.0..=100.0).contains(&self.cfg)) {
             return fault("cfg", "a number from 0 to 100", f64::from(self.cfg));
         }

@@ -89,7 +89,8 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] with the line, or with the field whose size is impossible.
     pub fn from_toml(text: &str, place: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| Error::config(place, error.to_string().trim()))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| Error::config(place, error.to_string().trim()))?;
         config.checked()
     }
 

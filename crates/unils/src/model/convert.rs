@@ -59,7 +59,9 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
     }
     let report = loader.finish()?;
     let dtype = if options.half { Dtype::F16 } else { Dtype::F32 };
-    let is_kept = |name: &&str| !name.starts_with("audio_encoder.") && report.unused.iter().all(|unused| unused != name);
+    let is_kept = |name: &&str| {
+        !name.starts_with("audio_encoder.") && report.unused.iter().all(|unused| unused != name)
+    };
     let specs: Vec<TensorSpec> = file
         .names()
         .filter(is_kept)

@@ -171,7 +171,9 @@ pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> 
             // The file decides whether it is the audio-free or the dual-track stage.
             generator.audio_dim = audio_dim.map(|found| generator.audio_dim.unwrap_or(found));
         }
-        _ if is_generator => return Err(Error::config(place, "a generator, but its configuration has only a codec")),
+        _ if is_generator => {
+            return Err(Error::config(place, "a generator, but its configuration has only a codec"));
+        }
         _ => config.generator = None,
     }
     if config.generator.as_ref().is_none_or(|generator| generator.audio_dim.is_none()) {
@@ -197,11 +199,13 @@ fn check_features(folder: &Path, encoder: &Encoder, audio_dim: usize) -> Result<
         return Ok(());
     }
     let what = format!("{found} features, but the generator listens to {audio_dim}");
-    Err(Error::checkpoint(folder.display(), what).with_hint("is it the encoder that the generator was trained with?"))
+    Err(Error::checkpoint(folder.display(), what)
+        .with_hint("is it the encoder that the generator was trained with?"))
 }
 
 fn encoder_missing(config: &ModelConfig) -> Error {
-    let repository = config.encoder.as_ref().map_or("facebook/wav2vec2-xls-r-300m", |e| e.repository.as_str());
+    let repository =
+        config.encoder.as_ref().map_or("facebook/wav2vec2-xls-r-300m", |e| e.repository.as_str());
     Error::argument("encoder", "the generator listens to speech, but no encoder was named")
         .with_hint(format!("--encoder FOLDER with the files of {repository}; `unils fetch` gets them"))
 }

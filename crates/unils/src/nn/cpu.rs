@@ -33,7 +33,12 @@ pub fn kernel_name() -> String {
 }
 
 /// `out = alpha * a b + beta * out + bias`.
-fn product(out: &mut [f32], a: NdTensorView<f32, 2>, b: GemmInputB<f32>, options: GemmOptions<f32, f32, f32>) {
+fn product(
+    out: &mut [f32],
+    a: NdTensorView<f32, 2>,
+    b: GemmInputB<f32>,
+    options: GemmOptions<f32, f32, f32>,
+) {
     let done = GEMM.with(|gemm| gemm.gemm(out, GemmInputA::Unpacked(a), b, options));
     #[allow(clippy::expect_used)]
     done.expect("the shapes of a product were checked where its operands were made");
@@ -118,7 +123,10 @@ impl PackedLinear {
     /// Packs a row-major `(out, in)` weight.
     pub fn new(weight: &[f32], bias: Option<&[f32]>, shape: [usize; 2]) -> Self {
         let weight = NdTensorView::from_data(shape, weight);
-        Self { weight: GEMM.with(|gemm| gemm.prepack_b(weight.transposed())), bias: bias.map(<[f32]>::to_vec) }
+        Self {
+            weight: GEMM.with(|gemm| gemm.prepack_b(weight.transposed())),
+            bias: bias.map(<[f32]>::to_vec),
+        }
     }
 
     /// Outputs of the layer.
@@ -128,14 +136,12 @@ impl PackedLinear {
 
     /// `out = beta * out + rows W^T + b`, then the activation. `out` is `(rows, out)`.
     pub fn product(&self, rows: Rows<'_>, out: &mut [f32], beta: f32, then: Activation) {
-        let options = GemmOptions { beta, bias: self.bias.as_deref().map(BiasVector::Row), ..Default::default() };
+        let options =
+            GemmOptions { beta, bias: self.bias.as_deref().map(BiasVector::Row), ..Default::default() };
         #[allow(clippy::expect_used)]
-        let input = NdTensorView::from_slice_with_strides(
-            [rows.count, rows.width],
-            rows.values,
-            [rows.stride, 1],
-        )
-        .expect("rows lie inside their memory");
+        let input =
+            NdTensorView::from_slice_with_strides([rows.count, rows.width], rows.values, [rows.stride, 1])
+                .expect("rows lie inside their memory");
         product(out, input, GemmInputB::Packed(&self.weight), options);
         activate(out, then);
     }
@@ -282,8 +288,11 @@ impl<'a> Lanes<'a> {
 
     fn head(self, batch: usize, head: usize, width: usize) -> NdTensorView<'a, f32, 2> {
         let start = self.offset + batch * self.tokens * self.stride + head * width;
-        let view =
-            NdTensorView::from_slice_with_strides([self.tokens, width], &self.values[start..], [self.stride, 1]);
+        let view = NdTensorView::from_slice_with_strides(
+            [self.tokens, width],
+            &self.values[start..],
+            [self.stride, 1],
+        );
         #[allow(clippy::expect_used)]
         view.expect("a head lies inside its row")
     }

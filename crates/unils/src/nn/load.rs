@@ -49,7 +49,8 @@ impl TensorSource for RandomWeights {
 
     fn read(&self, name: &str, wanted: &[usize], use_values: &mut dyn FnMut(&[f32])) -> Result<()> {
         // FNV-1a of the name: a tensor's values do not depend on the order in which tensors are asked for.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let hash =
+            name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         let mut state = hash ^ self.seed | 1;
         let fan_in: usize = wanted.iter().skip(1).product();
         // Norm scales and deviations near one, matrices at a size that keeps activations in range.
@@ -111,7 +112,9 @@ impl fmt::Display for LoadReport {
         list(
             f,
             "of another shape",
-            mismatched.map(|(name, expected, found)| format!("{name} (expected {expected:?}, found {found:?})")).collect(),
+            mismatched
+                .map(|(name, expected, found)| format!("{name} (expected {expected:?}, found {found:?})"))
+                .collect(),
         )?;
         let unreadable = self.unreadable.iter();
         list(f, "unreadable", unreadable.map(|(name, why)| format!("{name} ({why})")).collect())?;
@@ -253,7 +256,10 @@ impl<'a> Loader<'a> {
     pub fn ignore(&self, is_known: impl Fn(&str) -> bool) {
         let names = self.shared.source.names();
         let here = names.iter().filter_map(|name| Some((name, name.strip_prefix(&self.prefix)?)));
-        self.shared.asked.borrow_mut().extend(here.filter(|(_, rest)| is_known(rest)).map(|(name, _)| name.clone()));
+        self.shared
+            .asked
+            .borrow_mut()
+            .extend(here.filter(|(_, rest)| is_known(rest)).map(|(name, _)| name.clone()));
     }
 
     /// The report, or an error that lists what is missing, of another shape or unreadable.
@@ -264,7 +270,8 @@ impl<'a> Loader<'a> {
         if report.is_complete() {
             return Ok(report);
         }
-        let error = Error::checkpoint(self.shared.source.place(), format!("does not fit the model: {report}"));
+        let error =
+            Error::checkpoint(self.shared.source.place(), format!("does not fit the model: {report}"));
         Err(error.with_hint(
             "is the preset the checkpoint's own? `unils inspect` shows what the file holds and the sizes it was made with",
         ))

@@ -24,9 +24,8 @@ impl Rotary {
         let frequencies: Vec<f32> =
             (0..pairs).map(|j| (1.0 / BASE.powf((2 * j) as f64 / head_width as f64)) as f32).collect();
         let angles = || positions.iter().flat_map(|&p| frequencies.iter().map(move |&f| p as f32 * f));
-        let table = |values: Vec<f32>| {
-            Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), device)
-        };
+        let table =
+            |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), device);
         Self { cos: table(angles().map(f32::cos).collect()), sin: table(angles().map(f32::sin).collect()) }
     }
 
@@ -64,7 +63,8 @@ impl Rotary {
         }
         let [b, t, h, d] = x.dims();
         let pairs = x.reshape([b, t, h, d / 2, 2]);
-        let even: Tensor<4> = pairs.clone().slice([0..b, 0..t, 0..h, 0..d / 2, 0..1]).reshape([b, t, h, d / 2]);
+        let even: Tensor<4> =
+            pairs.clone().slice([0..b, 0..t, 0..h, 0..d / 2, 0..1]).reshape([b, t, h, d / 2]);
         let odd: Tensor<4> = pairs.slice([0..b, 0..t, 0..h, 0..d / 2, 1..2]).reshape([b, t, h, d / 2]);
         let cos: Tensor<4> = self.cos.clone().reshape([1, t, 1, d / 2]);
         let sin: Tensor<4> = self.sin.clone().reshape([1, t, 1, d / 2]);

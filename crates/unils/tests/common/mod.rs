@@ -77,11 +77,21 @@ pub fn values<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
 }
 
 pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).fold(0.0, |most, (a, b)| if a.is_nan() || b.is_nan() { f32::INFINITY } else { most.max((a - b).abs()) })
+    a.iter().zip(b).fold(
+        0.0,
+        |most, (a, b)| if a.is_nan() || b.is_nan() { f32::INFINITY } else { most.max((a - b).abs()) },
+    )
 }
 
 pub fn codec_config() -> CodecConfig {
-    CodecConfig { motion_dim: 108, width: 32, heads: 4, depth: 2, code_width: 8, schedule: vec![1, 2, 5, 10, 20] }
+    CodecConfig {
+        motion_dim: 108,
+        width: 32,
+        heads: 4,
+        depth: 2,
+        code_width: 8,
+        schedule: vec![1, 2, 5, 10, 20],
+    }
 }
 
 pub fn generator_config(audio_dim: Option<usize>) -> GeneratorConfig {

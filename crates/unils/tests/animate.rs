@@ -1,0 +1,172 @@
+//! The whole path against the released code: files to model to motion, and what does not fit together.
+
+mod common;
+mod scratch;
+
+use std::ops::ControlFlow;
+
+use common::{FORWARD, Golden, fixture, largest_difference};
+use scratch::Scratch;
+use unils::Error;
+use unils::animate::{AnimateOptions, animate};
+use unils::audio::{Conversation, MODEL_RATE};
+use unils::device::DeviceKind;
+use unils::generator::Sampling;
+use unils::model::{ConvertOptions, Model, ModelFiles, convert};
+use unils::motion::{FPS, Motion, MotionMeta, Space};
+
+fn files() -> ModelFiles {
+    ModelFiles {
+        checkpoint: fixture("checkpoints/gen_tiny.pt"),
+        encoder: Some(fixture("hf_wav2vec2_tiny")),
+        ..ModelFiles::default()
+    }
+}
+
+fn model() -> Model {
+    Model::open(&files(), DeviceKind::Cpu).unwrap()
+}
+
+/// The reference's two tracks.
+fn tracks(golden: &Golden) -> [Vec<f32>; 2] {
+    let both = golden.values("infer.audio");
+    let (own, partner) = both.split_at(both.len() / 2);
+    [own.to_vec(), partner.to_vec()]
+}
+
+fn greedy() -> AnimateOptions {
+    let sampling = Sampling { greedy: true, ..Sampling::default() };
+    AnimateOptions { sampling, smooth: false, ..AnimateOptions::default() }
+}
+
+fn run(model: &Model, voices: [Vec<f32>; 2], options: &AnimateOptions) -> Motion {
+    let [own, partner] = voices;
+    let mut conversation = Conversation::from_samples(own, Some(partner), MODEL_RATE).unwrap();
+    animate(model, &mut conversation, options, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn both_participants_equal_the_release() {
+    let golden = Golden::open("gen.safetensors");
+    let model = model();
+    let motion = run(&model, tracks(&golden), &greedy());
+    assert_eq!(motion.shape(), [2, 51, 108]);
+    golden.check_values("infer.zero_cond.pred_motion_code", motion.participant(0).unwrap(), FORWARD);
+    golden.check_values("infer.swapped.pred_motion_code", motion.participant(1).unwrap(), FORWARD);
+    let smoothed = run(&model, tracks(&golden), &AnimateOptions { smooth: true, ..greedy() });
+    golden.check_values("infer.smoothed", smoothed.participant(0).unwrap(), FORWARD);
+}
+
+#[test]
+fn one_voice_has_a_silent_partner() {
+    let golden = Golden::open("gen.safetensors");
+    let [own, _] = tracks(&golden);
+    let mut conversation = Conversation::from_samples(own, None, MODEL_RATE).unwrap();
+    let motion = animate(&model(), &mut conversation, &greedy(), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(motion.participants(), 1);
+    golden.check_values("infer.single.pred_motion_code", motion.values(), FORWARD);
+}
+
+#[test]
+fn style_and_previous_motion_are_used_as_in_the_release() {
+    let golden = Golden::open("gen.safetensors");
+    let clip = golden.values("infer.style_motion_code")[..20 * 108].to_vec();
+    let clip = Motion::new(Space::Flame108, FPS, 1, clip, MotionMeta::new()).unwrap();
+    let model = model();
+    let one = AnimateOptions { participants: Some(1), ..greedy() };
+    let styled = AnimateOptions { style: Some(clip.clone()), ..one.clone() };
+    let motion = run(&model, tracks(&golden), &styled);
+    golden.check_values("infer.style.pred_motion_code", motion.values(), FORWARD);
+    let continued = AnimateOptions { previous: Some(clip.clone()), ..one.clone() };
+    let motion = run(&model, tracks(&golden), &continued);
+    golden.check_values("infer.prev.pred_motion_code", motion.values(), FORWARD);
+
+    let refuse = |options: AnimateOptions| {
+        let [own, partner] = tracks(&golden);
+        let mut conversation = Conversation::from_samples(own, Some(partner), MODEL_RATE).unwrap();
+        animate(&model, &mut conversation, &options, &mut |_| ControlFlow::Continue(())).unwrap_err()
+    };
+    let short = Motion::new(Space::Flame108, FPS, 1, vec![0.0; 19 * 108], MotionMeta::new()).unwrap();
+    let error = refuse(AnimateOptions { style: Some(short), ..one.clone() });
+    assert!(error.to_string().contains("19 frames, expected 20"), "{error}");
+    let other = Motion::new(Space::Arkit55, FPS, 1, vec![0.0; 20 * 55], MotionMeta::new()).unwrap();
+    assert!(matches!(refuse(AnimateOptions { style: Some(other), ..one.clone() }), Error::Motion(_)));
+    let fast = Motion::new(Space::Flame108, 60.0, 1, vec![0.0; 20 * 108], MotionMeta::new()).unwrap();
+    assert!(matches!(refuse(AnimateOptions { previous: Some(fast), ..one }), Error::Motion(_)));
+}
+
+#[test]
+fn the_seed_decides() {
+    let golden = Golden::open("gen.safetensors");
+    let model = model();
+    let with = |seed| run(&model, tracks(&golden), &AnimateOptions { seed, ..AnimateOptions::default() });
+    assert_eq!(with(7).values(), with(7).values());
+    assert!(largest_difference(with(7).values(), with(8).values()) > 1e-2);
+}
+
+#[test]
+fn progress_counts_frames_and_can_stop() {
+    let golden = Golden::open("gen.safetensors");
+    let [own, partner] = tracks(&golden);
+    let mut conversation = Conversation::from_samples(own, Some(partner), MODEL_RATE).unwrap();
+    let mut seen = Vec::new();
+    let result = animate(&model(), &mut conversation, &greedy(), &mut |progress| {
+        seen.push((progress.frames_done, progress.frames_expected));
+        if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(result, Err(Error::Interrupted)));
+    assert_eq!(seen, [(20, Some(51)), (40, Some(51))]);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_with_the_reason() {
+    let open = |files: ModelFiles| Model::open(&files, DeviceKind::Cpu).unwrap_err();
+    let error = open(ModelFiles { encoder: None, ..files() });
+    assert!(error.hint().unwrap().contains("unils fetch"), "{error}");
+    let error = open(ModelFiles { preset: Some("paper".into()), ..files() });
+    assert!(error.to_string().contains("of another shape"), "{error}");
+    let error = open(ModelFiles { checkpoint: fixture("checkpoints/codec_tiny.pt"), ..files() });
+    assert!(error.to_string().contains("codec alone"), "{error}");
+    let error = open(ModelFiles { checkpoint: fixture("hf_wav2vec2_tiny"), ..files() });
+    assert!(matches!(error, Error::Checkpoint(_)), "{error}");
+    let error = open(ModelFiles { encoder: Some(fixture("hf_mimi_tiny")), ..files() });
+    assert!(error.to_string().contains("24 features, but the generator listens to 32"), "{error}");
+    let error = open(ModelFiles { checkpoint: "no/such.pt".into(), ..files() });
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let error = open(ModelFiles { stats: Some(fixture("checkpoints/gen_tiny.pt")), ..files() });
+    assert!(!error.to_string().is_empty());
+}
+
+#[test]
+fn an_audio_free_generator_needs_no_encoder() {
+    let golden = Golden::open("gen.safetensors");
+    let checkpoint = fixture("checkpoints/freegen_tiny.pt");
+    let model = Model::open(&ModelFiles { checkpoint, ..ModelFiles::default() }, DeviceKind::Cpu).unwrap();
+    let motion = run(&model, tracks(&golden), &greedy());
+    assert_eq!(motion.shape(), [2, 51, 108]);
+}
+
+#[test]
+fn a_converted_checkpoint_gives_the_same_motion() {
+    let golden = Golden::open("gen.safetensors");
+    let scratch = Scratch::new("convert");
+    let before = run(&model(), tracks(&golden), &greedy());
+    for half in [false, true] {
+        let checkpoint = scratch.path(&format!("half-{half}.safetensors"));
+        let options = ConvertOptions { half, preset: None };
+        let report = convert(&files().checkpoint, &checkpoint, &options).unwrap();
+        assert!(report.report.unused.is_empty());
+        let converted = Model::open(&ModelFiles { checkpoint, ..files() }, DeviceKind::Cpu).unwrap();
+        assert_eq!(converted.config().codec, model().config().codec);
+        let after = run(&converted, tracks(&golden), &greedy());
+        assert_eq!(after.shape(), before.shape());
+        if !half {
+            assert_eq!(after.values(), before.values());
+        }
+    }
+    let sizes = |name: &str| std::fs::metadata(scratch.path(name)).unwrap().len();
+    assert!(sizes("half-true.safetensors") < sizes("half-false.safetensors") * 6 / 10);
+    let wrong = convert(&files().checkpoint, &scratch.path("x.pt"), &ConvertOptions::default());
+    assert!(matches!(wrong, Err(Error::Argument(_))));
+    assert_eq!(std::fs::read_dir(scratch.folder()).unwrap().count(), 4);
+}
