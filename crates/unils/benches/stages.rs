@@ -2,6 +2,12 @@
 //!
 //! `cargo bench --bench stages [-- THREADS]`; prints a table. `unils bench` measures whole dialogues.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a benchmark prints, and stops when it cannot run"
+)]
+
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};

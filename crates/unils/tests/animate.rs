@@ -1,5 +1,7 @@
 //! The whole path against the released code: files to model to motion, and what does not fit together.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 mod scratch;
 

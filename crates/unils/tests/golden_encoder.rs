@@ -1,5 +1,7 @@
 //! wav2vec2 against the released encoder's tensors, on both routes and in every spelling of its checkpoint.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use burn::tensor::Tensor;

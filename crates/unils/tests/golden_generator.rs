@@ -1,5 +1,7 @@
 //! Both generators against the released code's tensors: positions, teacher-forced pass, generation, sampler.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use burn::tensor::{Device, Tensor};

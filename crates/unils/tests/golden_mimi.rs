@@ -1,5 +1,7 @@
 //! Mimi against Transformers' own `MimiModel` (an independent reference), on both routes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -61,7 +61,7 @@ pub(crate) fn check_transformer(place: &str, width: usize, heads: usize, depth: 
     check_size(&format!("{place}.width"), width, 16_384)?;
     check_size(&format!("{place}.heads"), heads, 256)?;
     check_size(&format!("{place}.depth"), depth, 256)?;
-    if width % heads != 0 || (width / heads) % 2 != 0 {
+    if !width.is_multiple_of(2 * heads) {
         let what = format!("width {width} does not split into {heads} heads of an even number of channels");
         return Err(Error::config(place, what));
     }

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn area_bins_overlap_when_lengths_do_not_divide() {
-        let matrix: Vec<f32> = area_matrix(5, 2, &Device::flex()).into_data().to_vec().unwrap();
+        let matrix: Vec<f32> = area_matrix(5, 2, &Device::flex()).into_data().try_to_vec().unwrap();
         let third = 1.0 / 3.0;
         assert_eq!(matrix, [third, third, third, 0.0, 0.0, 0.0, 0.0, third, third, third]);
     }

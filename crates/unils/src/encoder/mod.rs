@@ -8,7 +8,6 @@
 mod mimi;
 mod wav2vec2;
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 use serde_json::Value;
 
@@ -19,12 +18,12 @@ use crate::error::{Error, Result};
 use crate::nn::Loader;
 
 /// A speech encoder of any architecture.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub enum Encoder {
     /// wav2vec 2.0.
-    Wav2Vec2(Wav2Vec2),
+    Wav2Vec2(Box<Wav2Vec2>),
     /// Mimi.
-    Mimi(Mimi),
+    Mimi(Box<Mimi>),
 }
 
 impl Encoder {
@@ -38,11 +37,11 @@ impl Encoder {
         match config.get("model_type").and_then(Value::as_str) {
             Some("wav2vec2") => {
                 let config = serde_json::from_value(config.clone()).map_err(fault)?;
-                Wav2Vec2::load(&config, loader).map(Self::Wav2Vec2)
+                Wav2Vec2::load(&config, loader).map(|encoder| Self::Wav2Vec2(Box::new(encoder)))
             }
             Some("mimi") => {
                 let config = serde_json::from_value(config.clone()).map_err(fault)?;
-                Mimi::load(&config, loader).map(Self::Mimi)
+                Mimi::load(&config, loader).map(|encoder| Self::Mimi(Box::new(encoder)))
             }
             other => {
                 let got = other.unwrap_or("nothing");

@@ -114,7 +114,7 @@ impl Wav2Vec2Config {
         check_size("encoder.num_conv_pos_embeddings", self.num_conv_pos_embeddings, 1024)?;
         let groups = self.num_conv_pos_embedding_groups;
         check_size("encoder.num_conv_pos_embedding_groups", groups, self.hidden_size)?;
-        if self.hidden_size % groups != 0 {
+        if !self.hidden_size.is_multiple_of(groups) {
             return Err(Error::config(
                 "encoder.num_conv_pos_embedding_groups",
                 format!("{groups} groups do not divide the width {}", self.hidden_size),

@@ -78,6 +78,7 @@ impl SelfAttention {
 
 /// A voice as one block's cross-attention sees it during a window.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few of them exist at a time")]
 pub enum VoiceContext {
     /// Keys and values of the audio features, `(B, S, H, D)` each.
     Features(Tensor<4>, Tensor<4>),
@@ -117,7 +118,8 @@ impl CrossAttention {
     pub fn listen(&self, audio: Tensor<3>, rotary: &Rotary) -> VoiceContext {
         let audio = self.context_norm.forward(audio);
         let keys = self.split(self.to_k.forward(audio.clone()));
-        VoiceContext::Features(rotary.apply(keys), self.split(self.to_v.forward(audio)))
+        let values = self.split(self.to_v.forward(audio));
+        VoiceContext::Features(rotary.apply(keys), values)
     }
 
     /// The context of a voice whose features are all the one `feature` `(1, 1, A)`: an absent voice.

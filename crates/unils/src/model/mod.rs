@@ -112,7 +112,8 @@ impl Model {
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {
             let loader = Loader::new(&source, &device, kind.is_cpu());
-            let wav2vec2 = Encoder::Wav2Vec2(Wav2Vec2::load(&Wav2Vec2Config::xls_r_300m(), &loader)?);
+            let wav2vec2 =
+                Encoder::Wav2Vec2(Box::new(Wav2Vec2::load(&Wav2Vec2Config::xls_r_300m(), &loader)?));
             check_features(Path::new("random encoder"), &wav2vec2, audio_dim)?;
             reports.push(("encoder".to_owned(), loader.finish()?));
             encoder = Some(wav2vec2);

@@ -61,7 +61,7 @@ pub struct KvCache {
 #[derive(Debug, Clone)]
 enum Seen {
     /// `(B, T, H, D)` each.
-    Plain(Tensor<4>, Tensor<4>),
+    Plain(Box<[Tensor<4>; 2]>),
     Packed(cpu::PackedCache),
 }
 
@@ -95,11 +95,12 @@ impl KvCache {
         let (q, k) = (rotary.apply(q), rotary.apply(k));
         let (k, v) = match &self.seen {
             Seen::Packed(_) => (k, v),
-            Seen::Plain(old_k, old_v) => {
+            Seen::Plain(old) => {
+                let [old_k, old_v] = old.as_ref();
                 (Tensor::cat(vec![old_k.clone(), k], 1), Tensor::cat(vec![old_v.clone(), v], 1))
             }
         };
-        self.seen = Seen::Plain(k.clone(), v.clone());
+        self.seen = Seen::Plain(Box::new([k.clone(), v.clone()]));
         if !queries {
             return Tensor::zeros([b, 0, packed / 3], &k.device());
         }

@@ -1,6 +1,7 @@
 //! What the golden tests share: reference tensors, comparison by the stated tolerance, tiny models.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::path::PathBuf;
 

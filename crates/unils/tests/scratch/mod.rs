@@ -1,6 +1,7 @@
 //! Folders that go away with the test. Not a crate: its features would make Burn's differ between the program's
 //! and the tests' builds, and Burn would be built twice.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
