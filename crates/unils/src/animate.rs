@@ -88,6 +88,8 @@ pub struct Animator<'a> {
     state: GenerationState,
     sampling: Sampling,
     participants: usize,
+    /// The encoder's features of a silent window, `(1, S, A)`.
+    silence: Option<Tensor<3>>,
     times: StageTimes,
 }
 
@@ -117,6 +119,7 @@ impl<'a> Animator<'a> {
             state: model.generator().begin(participants, &start),
             sampling: options.sampling,
             participants,
+            silence: None,
             times: StageTimes::default(),
         })
     }
@@ -162,14 +165,32 @@ impl<'a> Animator<'a> {
     fn listen(&mut self, tracks: &[Vec<f32>; 2]) -> Option<[Tensor<3>; 2]> {
         let encoder = self.model.encoder()?;
         let started = Instant::now();
-        let data = TensorData::new(tracks.concat(), [2, tracks[0].len()]);
-        let features = encoder.features(Tensor::from_data(data, self.model.device()));
-        let [_, length, width] = features.dims();
-        let track = |index: usize| features.clone().slice([index..index + 1, 0..length, 0..width]);
+        let device = self.model.device();
+        let samples = tracks[0].len();
+        let is_silent = [0, 1].map(|track: usize| tracks[track].iter().all(|&sample| sample == 0.0));
+        let waves = |tracks: Vec<f32>| {
+            let rows = tracks.len() / samples;
+            Tensor::from_data(TensorData::new(tracks, [rows, samples]), device)
+        };
+        // Digital silence sounds the same in every window: the partner of a single voice costs one encoding.
+        if is_silent.contains(&true) && self.silence.is_none() {
+            self.silence = Some(encoder.features(waves(vec![0.0; samples])));
+        }
+        let heard: Vec<usize> = (0..2).filter(|&track| !is_silent[track]).collect();
+        let encoded = (!heard.is_empty()).then(|| {
+            encoder.features(waves(heard.iter().flat_map(|&track| tracks[track].iter().copied()).collect()))
+        });
+        let track = |track: usize| match (heard.iter().position(|&heard| heard == track), &encoded) {
+            (Some(row), Some(encoded)) => encoded.clone().slice([row..row + 1]),
+            _ => self.silence.clone().unwrap_or_else(|| encoder.features(waves(tracks[track].clone()))),
+        };
+        let [own, partner] = [track(0), track(1)];
         let voices = if self.participants == 1 {
-            [track(0), track(1)]
+            [own, partner]
         } else {
-            [features.clone(), Tensor::cat(vec![track(1), track(0)], 0)]
+            let pair =
+                |first: &Tensor<3>, second: &Tensor<3>| Tensor::cat(vec![first.clone(), second.clone()], 0);
+            [pair(&own, &partner), pair(&partner, &own)]
         };
         self.times.encoder += started.elapsed();
         Some(voices)

@@ -1,0 +1,414 @@
+//! The command line: what may be said, and the help that explains it.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use unils::device::DeviceKind;
+use unils::model::ModelConfig;
+
+use crate::exit;
+
+/// Audio to facial motion, speaking and listening (UniLS).
+#[derive(Debug, Parser)]
+#[command(name = "unils", version, after_help = exit::HELP, max_term_width = 100, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Print errors and results only, no progress and no notes.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print the result as JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn one or two voices into facial motion
+    Animate(Box<Animate>),
+    /// Show what an audio, motion, checkpoint or configuration file holds
+    Inspect(Inspect),
+    /// Convert a PyTorch checkpoint to safetensors and TOML
+    Convert(Convert),
+    /// Download the released weights and the speech encoder
+    Fetch(Fetch),
+    /// Measure the speed of a model with random weights on this machine
+    Bench(Bench),
+    /// Show device, threads, memory and model files, and what is missing
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+const ANIMATE_EXAMPLES: &str = "\
+Examples:
+  unils animate talk.wav -o talk.npz
+      a stereo file: a speaker a channel; a mono file: the partner is silent
+  unils animate alice.m4a bob.mp3 -o talk.npz -o talk.csv
+      a file a speaker; two outputs from one run
+  unils animate talk.wav -o talk.npz --checkpoint unils.pt --encoder wav2vec2-xls-r-300m
+      model files from elsewhere than the cache of `unils fetch`
+  unils animate meeting.wav --channels 2,5 -o talk.json --seed 7 --style happy.npz
+      two channels of eight as the two voices, in the manner of a clip";
+
+/// Arguments of `unils animate`.
+#[derive(Debug, Args)]
+#[command(after_help = ANIMATE_EXAMPLES)]
+pub struct Animate {
+    /// One audio file, or one per speaker (WAV, FLAC, MP3, OGG, Opus, M4A/AAC)
+    #[arg(required = true, num_args = 1..=2, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// Motion file to write: .npz, .npy, .csv or .json; may be repeated
+    #[arg(short, long = "output", required = true, value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
+    /// Motion clip whose manner is taken on, at least a window long
+    #[arg(long, value_name = "FILE", help_heading = "Motion")]
+    pub style: Option<PathBuf>,
+    /// Motion that comes right before the start
+    #[arg(long, value_name = "FILE", help_heading = "Motion")]
+    pub previous: Option<PathBuf>,
+    /// Smooth the motion with the release's filter (the default)
+    #[arg(long, overrides_with = "no_smooth", help_heading = "Motion")]
+    pub smooth: bool,
+    /// Leave the motion as generated
+    #[arg(long, overrides_with = "smooth", help_heading = "Motion")]
+    pub no_smooth: bool,
+    /// Channels that are the voices, from 0: of one file, or one of each file
+    #[arg(long, value_name = "A,B", value_parser = channel_pair, help_heading = "Voices")]
+    pub channels: Option<[usize; 2]>,
+    /// Mix all channels of the one file to a single voice
+    #[arg(long, conflicts_with = "channels", help_heading = "Voices")]
+    pub mix: bool,
+    /// People to animate [default: as many as there are voices]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2), help_heading = "Voices")]
+    pub participants: Option<u8>,
+    #[command(flatten)]
+    pub compute: ComputeArguments,
+}
+
+/// Where the model comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArguments {
+    /// Generator: a released .pt, or our .safetensors [default: from the cache]
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Folder of the speech encoder, Hugging Face layout [default: from the cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub encoder: Option<PathBuf>,
+    /// Motion statistics (JSON) that replace the checkpoint's own
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// Sizes to use instead of the checkpoint's description
+    #[arg(long, value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
+    pub preset: Option<String>,
+}
+
+/// How bits are drawn.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArguments {
+    /// Classifier-free guidance, 0 to 100; 1 or less turns it off [default: 1.5]
+    #[arg(long, value_name = "X", value_parser = guidance)]
+    pub cfg: Option<f32>,
+    /// Above 1 livelier, below 1 calmer [default: 1]
+    #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
+    pub temperature: Option<f32>,
+    /// Drops the less likely value of a bit at 1 - X or less; 0 to 1 [default: 0.97]
+    #[arg(long, value_name = "X", value_parser = share, conflicts_with = "greedy")]
+    pub top_p: Option<f64>,
+    /// Always take the likelier value instead of drawing
+    #[arg(long)]
+    pub greedy: bool,
+    /// Same seed, same device: same motion, to the last bit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// What computes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Computation")]
+pub struct ComputeArguments {
+    /// cpu, cuda, cuda:1, vulkan or metal; others than cpu as this program was built
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    pub device: DeviceKind,
+    /// Threads on the CPU [default: one per core]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
+    pub threads: Option<usize>,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  unils inspect talk.wav
+  unils inspect talk.npz --json
+  unils inspect unils.pt --tensors
+  unils inspect wav2vec2-xls-r-300m";
+
+/// Arguments of `unils inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub struct Inspect {
+    /// Audio, motion, checkpoint, configuration, or a Hugging Face folder
+    pub file: PathBuf,
+    /// Of a checkpoint: list every tensor
+    #[arg(long)]
+    pub tensors: bool,
+}
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  unils convert unils.pt unils.safetensors
+      writes unils.safetensors and unils.toml
+  unils convert unils.pt unils.safetensors --half
+      half the size, about three digits";
+
+/// Arguments of `unils convert`.
+#[derive(Debug, Args)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub struct Convert {
+    /// Checkpoint to read: codec, audio-free or dual-track
+    pub source: PathBuf,
+    /// File to write, ending in .safetensors; its sizes go to a .toml beside it
+    pub target: PathBuf,
+    /// Store half-precision numbers
+    #[arg(long)]
+    pub half: bool,
+    /// Sizes to use instead of the checkpoint's description
+    #[arg(long, value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
+    pub preset: Option<String>,
+}
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  unils fetch --accept-license CC-BY-NC-4.0
+      the released weights and the speech encoder that they listen through
+  unils fetch encoder
+      the speech encoder alone (Apache-2.0)
+  unils fetch weights --list
+      the files of the release, without downloading
+  unils fetch weights --file some/name.pt --accept-license CC-BY-NC-4.0
+      one file of the release by its name
+
+Environment:
+  UNILS_CACHE   folder for model files (see `unils doctor`)
+  HF_TOKEN      access token, sent to the hub only
+  HF_ENDPOINT   the hub's address, for mirrors
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY   as usual
+
+A download that was cut goes on where it stopped when the command is repeated.";
+
+/// Arguments of `unils fetch`.
+#[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
+pub struct Fetch {
+    /// What to download [default: weights encoder]
+    #[arg(value_enum, value_name = "WHAT")]
+    pub what: Vec<FetchItem>,
+    /// Accept the licence of the released weights by its name
+    #[arg(long, value_name = "LICENCE")]
+    pub accept_license: Option<String>,
+    /// List the repositories' files instead of downloading
+    #[arg(long)]
+    pub list: bool,
+    /// Checkpoint file in the weights' repository [default: the only generator]
+    #[arg(long, value_name = "NAME")]
+    pub file: Option<String>,
+    /// Repository of the weights
+    #[arg(long, value_name = "OWNER/NAME", default_value = crate::cache::RELEASE, value_parser = repository)]
+    pub weights_repository: String,
+    /// Repository of the speech encoder
+    #[arg(long, value_name = "OWNER/NAME", default_value = crate::cache::WAV2VEC2, value_parser = repository)]
+    pub encoder_repository: String,
+    /// Branch, tag or commit
+    #[arg(long, default_value = "main", value_parser = revision)]
+    pub revision: String,
+    /// Attempts after a failed one, for each file
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub retries: u8,
+}
+
+/// What `unils fetch` can download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum FetchItem {
+    /// The released UniLS weights
+    Weights,
+    /// The speech encoder of the released weights (wav2vec2 XLS-R 300m)
+    Encoder,
+    /// The alternative speech encoder (Mimi)
+    Mimi,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  unils bench
+      the paper's sizes, 20 s of two voices, on all cores
+  unils bench --threads 1,2 --json > speed.json";
+
+/// Arguments of `unils bench`.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct Bench {
+    /// Sizes of the model
+    #[arg(long, default_value = "paper", value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
+    pub preset: String,
+    /// Length of the conversation
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = bench_seconds)]
+    pub seconds: f64,
+    /// Measured runs, after one to warm up
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub repeat: u16,
+    /// Participants to animate
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub participants: u8,
+    /// Classifier-free guidance; 1 or less needs one branch instead of two
+    #[arg(long, value_name = "X", default_value_t = 1.5, value_parser = guidance)]
+    pub cfg: f32,
+    /// cpu, cuda, cuda:1, vulkan or metal; others than cpu as this program was built
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    pub device: DeviceKind,
+    /// Threads on the CPU; several counts are measured one after the other
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = thread_count)]
+    pub threads: Vec<usize>,
+}
+
+/// Arguments of `unils doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  unils doctor --json")]
+pub struct Doctor {
+    /// Device to look at
+    #[arg(long, default_value = "cpu", value_parser = device)]
+    pub device: DeviceKind,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  unils completions bash > ~/.local/share/bash-completion/completions/unils
+  unils completions zsh > ~/.zfunc/_unils
+  unils completions fish > ~/.config/fish/completions/unils.fish";
+
+/// Arguments of `unils completions`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXAMPLES)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+fn device(text: &str) -> Result<DeviceKind, String> {
+    text.parse().map_err(|error: unils::Error| error.to_string())
+}
+
+fn channel_pair(text: &str) -> Result<[usize; 2], String> {
+    let parse = |part: &str| part.trim().parse().ok().filter(|&channel: &usize| channel < 65_536);
+    let pair = text.split_once(',').and_then(|(own, partner)| Some([parse(own)?, parse(partner)?]));
+    pair.ok_or_else(|| "expected two channels counted from 0, like 0,1".to_owned())
+}
+
+fn number(text: &str, expected: &str, is_allowed: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number: &f64| number.is_finite() && is_allowed(number));
+    number.ok_or_else(|| format!("expected {expected}"))
+}
+
+fn guidance(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 to 100", |x| (0.0..=100.0).contains(&x)).map(|x| x as f32)
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0.001 to 1000", |x| (0.001..=1000.0).contains(&x)).map(|x| x as f32)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
+}
+
+fn bench_seconds(text: &str) -> Result<f64, String> {
+    number(text, "seconds from 0.04 to 3600", |x| (0.04..=3600.0).contains(&x))
+}
+
+fn thread_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=1024).contains(count));
+    count.ok_or_else(|| "expected a number from 1 to 1024".to_owned())
+}
+
+/// `owner/name`, of the characters that the hub allows.
+fn repository(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| {
+        let is_plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        !part.is_empty() && is_plain && !part.starts_with('.')
+    };
+    match text.split_once('/') {
+        Some((owner, name)) if is_name(owner) && is_name(name) => Ok(text.to_owned()),
+        _ => Err("expected owner/name".to_owned()),
+    }
+}
+
+fn revision(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+    if !text.is_empty() && is_plain && !text.contains("..") {
+        return Ok(text.to_owned());
+    }
+    Err("expected a branch, tag or commit".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for bad in [
+            "animate a.wav",
+            "animate -o a.npz",
+            "animate a b c -o a.npz",
+            "animate a.wav -o a.npz --cfg 101",
+            "animate a.wav -o a.npz --cfg nan",
+            "animate a.wav -o a.npz --temperature 0",
+            "animate a.wav -o a.npz --top-p 0",
+            "animate a.wav -o a.npz --top-p 1.01",
+            "animate a.wav -o a.npz --greedy --top-p 0.9",
+            "animate a.wav -o a.npz --threads 0",
+            "animate a.wav -o a.npz --channels 1",
+            "animate a.wav -o a.npz --channels 0,1 --mix",
+            "animate a.wav -o a.npz --participants 3",
+            "animate a.wav -o a.npz --preset papr",
+            "animate a.wav -o a.npz --device tpu",
+            "bench --threads 1,0",
+            "bench --seconds 0",
+            "fetch --weights-repository ../x",
+            "fetch --revision ../main",
+            "fetch everything",
+            "completions cmd",
+        ] {
+            let words = std::iter::once("unils").chain(bad.split(' '));
+            assert!(Arguments::try_parse_from(words).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_later_of_smooth_and_no_smooth_counts() {
+        for (line, is_off) in [
+            ("unils animate a.wav -o a.npz", false),
+            ("unils animate a.wav -o a.npz --no-smooth", true),
+            ("unils animate a.wav -o a.npz --no-smooth --smooth", false),
+        ] {
+            match Arguments::try_parse_from(line.split(' ')).unwrap().command {
+                Command::Animate(animate) => assert_eq!(animate.no_smooth, is_off, "{line}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

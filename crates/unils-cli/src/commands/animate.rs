@@ -1,0 +1,253 @@
+//! `unils animate`: voices to motion.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+use unils::animate::{AnimateOptions, StageTimes, animate_timed};
+use unils::audio::{Conversation, ConversationOptions, TrackSummary};
+use unils::checkpoint::TensorFile;
+use unils::file::{AtomicFile, MotionFormat, ReadOptions, read_motion, write_motion_to};
+use unils::generator::Sampling;
+use unils::model::{Model, ModelFiles, describe};
+use unils::motion::{Motion, SAMPLES_PER_FRAME};
+use unils::nn::LoadReport;
+use unils::{Error, Result};
+
+use super::{Context, limit_threads};
+use crate::args::{Animate, ModelArguments, SamplingArguments};
+use crate::cache::Cache;
+use crate::interrupt::{self, Graceful};
+use crate::machine;
+use crate::output::{self, Facts};
+use crate::progress::Unit;
+
+/// What a run did, for `--json`.
+#[derive(Debug, Serialize)]
+struct Summary {
+    outputs: Vec<PathBuf>,
+    voices: Vec<TrackSummary>,
+    notices: Vec<String>,
+    preset: String,
+    /// What was taken from the files of each part.
+    loaded: BTreeMap<String, LoadReport>,
+    checkpoint: PathBuf,
+    encoder: Option<PathBuf>,
+    device: String,
+    seed: u64,
+    sampling: Sampling,
+    smooth: bool,
+    space: String,
+    participants: usize,
+    frames: usize,
+    fps: f64,
+    /// Length of the motion.
+    seconds: f64,
+    times: Times,
+    /// Seconds of work for a second of motion, without loading.
+    real_time_factor: f64,
+    peak_memory_bytes: Option<u64>,
+}
+
+/// Seconds.
+#[derive(Debug, Serialize)]
+struct Times {
+    load: f64,
+    encoder: f64,
+    generator: f64,
+    codec: f64,
+    /// All of the animation: the stages above except `load`, and reading audio.
+    animate: f64,
+}
+
+/// Checks everything that can be checked, then loads, animates and writes.
+pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
+    let formats = check_outputs(&arguments.outputs)?;
+    let clip = |path: &Option<PathBuf>| {
+        path.as_ref().map(|path| read_motion(path, &ReadOptions::default())).transpose()
+    };
+    let (style, previous) = (clip(&arguments.style)?, clip(&arguments.previous)?);
+    let voices = ConversationOptions {
+        channels: arguments.channels,
+        mixdown: arguments.mix,
+        ..ConversationOptions::default()
+    };
+    if arguments.mix && arguments.inputs.len() == 2 {
+        let error = Error::argument("--mix", "two files are two voices already");
+        return Err(error.with_hint("leave it out: several channels of one file are averaged").into());
+    }
+    let mut conversation = Conversation::open(&arguments.inputs, &voices)?;
+    limit_threads(&arguments.compute)?;
+    let files = locate(&arguments.model)?;
+    context.reporter.note(format_args!("loading {}", files.checkpoint.display()));
+    let started = Instant::now();
+    let model = Model::open(&files, arguments.compute.device)?;
+    let load = started.elapsed().as_secs_f64();
+    let options = AnimateOptions {
+        sampling: sampling(&arguments.sampling, model.config().sampling),
+        seed: arguments.sampling.seed,
+        style,
+        previous,
+        smooth: !arguments.no_smooth,
+        participants: arguments.participants.map(usize::from),
+    };
+    let started = Instant::now();
+    let (motion, times) = animate(&model, &mut conversation, &options, context)?;
+    let animate = started.elapsed().as_secs_f64();
+    if interrupt::requested() {
+        return Err(Error::Interrupted.into());
+    }
+    write(&arguments.outputs, &formats, &motion)?;
+    let seconds = motion.duration_s();
+    let summary = Summary {
+        outputs: arguments.outputs.clone(),
+        voices: conversation.summary(),
+        notices: conversation.notices().to_vec(),
+        preset: model.config().preset.clone(),
+        loaded: model.reports().iter().cloned().collect(),
+        checkpoint: files.checkpoint,
+        encoder: model.encoder().and(files.encoder),
+        device: arguments.compute.device.to_string(),
+        seed: options.seed,
+        sampling: options.sampling,
+        smooth: options.smooth,
+        space: motion.space().to_string(),
+        participants: motion.participants(),
+        frames: motion.frames(),
+        fps: motion.fps(),
+        seconds,
+        times: times_in_seconds(load, animate, times),
+        real_time_factor: animate / seconds,
+        peak_memory_bytes: machine::peak_memory(),
+    };
+    report(&summary, context)
+}
+
+/// Runs the model under the user's eyes; Ctrl-C stops it after a window.
+fn animate(
+    model: &Model,
+    conversation: &mut Conversation,
+    options: &AnimateOptions,
+    context: Context,
+) -> Result<(Motion, StageTimes)> {
+    let _graceful = Graceful::begin();
+    let samples = conversation.expected_samples();
+    let frames = samples.map(|samples| samples.div_ceil(SAMPLES_PER_FRAME as u64));
+    let mut meter = context.reporter.meter("animate", frames, Unit::Frames);
+    meter.set(0);
+    animate_timed(model, conversation, options, &mut |progress| {
+        meter.set(progress.frames_done);
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
+/// Formats of the outputs; nothing is computed for a file that could not be written.
+fn check_outputs(outputs: &[PathBuf]) -> Result<Vec<MotionFormat>> {
+    let formats = outputs.iter().map(MotionFormat::from_path).collect::<Result<Vec<_>>>()?;
+    for (index, path) in outputs.iter().enumerate() {
+        if outputs[..index].contains(path) {
+            return Err(Error::argument(path.display(), "is named twice as an output"));
+        }
+        // Begun and dropped: leaves nothing, and an older file stays.
+        AtomicFile::create(path)?;
+    }
+    Ok(formats)
+}
+
+/// Writes all outputs, and names them only when all are complete.
+fn write(outputs: &[PathBuf], formats: &[MotionFormat], motion: &Motion) -> Result<()> {
+    let mut written = Vec::new();
+    for (path, &format) in outputs.iter().zip(formats) {
+        let mut file = AtomicFile::create(path)?;
+        write_motion_to(format, &mut file, motion).map_err(|source| Error::io("write", path, source))?;
+        written.push(file);
+    }
+    written.into_iter().try_for_each(AtomicFile::commit)
+}
+
+/// Model files as named, or from the cache.
+fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
+    let checkpoint = match &arguments.checkpoint {
+        Some(path) => path.clone(),
+        None => Cache::locate()?.checkpoint()?,
+    };
+    let encoder = match &arguments.encoder {
+        Some(folder) => Some(folder.clone()),
+        None => cached_encoder(&checkpoint, arguments.preset.as_deref())?,
+    };
+    Ok(ModelFiles { checkpoint, encoder, stats: arguments.stats.clone(), preset: arguments.preset.clone() })
+}
+
+/// The encoder that the checkpoint listens through, if it listens.
+fn cached_encoder(checkpoint: &Path, preset: Option<&str>) -> Result<Option<PathBuf>> {
+    let config = describe(&TensorFile::open(checkpoint)?, preset)?;
+    match config.encoder {
+        Some(encoder) => Cache::locate()?.encoder_for(&encoder.repository).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The model's own sampling with what the command line changes.
+fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling {
+    Sampling {
+        cfg: arguments.cfg.unwrap_or(own.cfg),
+        temperature: arguments.temperature.unwrap_or(own.temperature),
+        top_p: arguments.top_p.unwrap_or(own.top_p),
+        greedy: arguments.greedy || own.greedy,
+    }
+}
+
+fn times_in_seconds(load: f64, animate: f64, times: StageTimes) -> Times {
+    Times {
+        load,
+        encoder: times.encoder.as_secs_f64(),
+        generator: times.generator.as_secs_f64(),
+        codec: times.codec.as_secs_f64(),
+        animate,
+    }
+}
+
+fn report(summary: &Summary, context: Context) -> anyhow::Result<()> {
+    if context.is_json {
+        return output::print_json(summary);
+    }
+    for notice in &summary.notices {
+        context.reporter.note(format_args!("note: {notice}"));
+    }
+    for (part, report) in summary.loaded.iter().filter(|(_, report)| !report.unused.is_empty()) {
+        context.reporter.note(format_args!("note: {part}: {report}"));
+    }
+    let mut facts = Facts::default();
+    for voice in &summary.voices {
+        let channel = match voice.channel.filter(|_| voice.channels > 1) {
+            Some(channel) => format!(", channel {channel}"),
+            None => String::new(),
+        };
+        let length = output::duration(voice.seconds);
+        facts.add("voice", format_args!("{}{channel}: {length}, {:.1} dBFS", voice.name, voice.rms_dbfs));
+    }
+    let Summary { participants, frames, space, .. } = summary;
+    facts.add("model", format_args!("{} on {}, seed {}", summary.preset, summary.device, summary.seed));
+    facts.add(
+        "motion",
+        format_args!("{participants} x {frames} frames ({}), {space}", output::duration(summary.seconds)),
+    );
+    facts.add(
+        "time",
+        format_args!(
+            "{} and {} to load; real-time factor {:.3}",
+            output::duration(summary.times.animate),
+            output::duration(summary.times.load),
+            summary.real_time_factor
+        ),
+    );
+    facts.add_some("memory", summary.peak_memory_bytes.map(output::bytes));
+    for path in &summary.outputs {
+        facts.add("written", path.display());
+    }
+    // The files are the result; what was done is a note.
+    context.reporter.note(facts.text().trim_end());
+    Ok(())
+}

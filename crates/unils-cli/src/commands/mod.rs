@@ -1,0 +1,40 @@
+//! The commands, a module each.
+
+mod animate;
+mod bench;
+mod completions;
+mod convert;
+mod doctor;
+mod fetch;
+mod inspect;
+
+use crate::args::{Arguments, Command, ComputeArguments};
+use crate::progress::Reporter;
+
+/// What every command knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Results as JSON.
+    pub is_json: bool,
+    /// Progress and notes.
+    pub reporter: Reporter,
+}
+
+/// Does what the command line asks.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let context = Context { is_json: arguments.json, reporter: Reporter::new(arguments.quiet) };
+    match arguments.command {
+        Command::Animate(arguments) => animate::run(&arguments, context),
+        Command::Inspect(arguments) => inspect::run(&arguments, context),
+        Command::Convert(arguments) => convert::run(&arguments, context),
+        Command::Fetch(arguments) => fetch::run(&arguments, context),
+        Command::Bench(arguments) => bench::run(&arguments, context),
+        Command::Doctor(arguments) => doctor::run(&arguments, context),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+/// Limits the threads, if asked to.
+fn limit_threads(arguments: &ComputeArguments) -> unils::Result<()> {
+    arguments.threads.map_or(Ok(()), unils::device::set_threads)
+}

@@ -1,0 +1,9 @@
+//! The program as its users run it: files in, files, text and exit codes out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests and their helpers fail by panicking")]
+
+mod animate;
+mod bad_input;
+mod fetch;
+mod hub_server;
+mod others;
+mod support;
