@@ -115,13 +115,13 @@ fn gpu(index: usize) -> burn::tensor::DeviceKind {
 
 /// Opens a GPU and runs one small operation, so that a missing driver is an error here and not a panic later.
 #[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal"))]
-fn probe(kind: DeviceKind, open: impl Fn() -> Device + std::panic::UnwindSafe) -> Result<Device> {
+fn probe(kind: DeviceKind, open: impl Fn() -> Device) -> Result<Device> {
     use burn::tensor::Tensor;
-    let opened = std::panic::catch_unwind(|| {
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let device = open();
         Tensor::<1>::ones([2], &device).into_data();
         device
-    });
+    }));
     opened.map_err(|_| {
         Error::device(kind, "the driver gave no usable device")
             .with_hint("`unils doctor` shows what was found; --device cpu always works")

@@ -129,13 +129,18 @@ impl CrossAttention {
 
     /// `x + to_out(attention(norm(x), voice))`, `(B, n, D)`.
     pub fn forward(&self, x: Tensor<3>, rotary: &Rotary, voice: &VoiceContext) -> Tensor<3> {
+        let delta = self.delta(x.clone(), rotary, voice);
+        x + delta
+    }
+
+    /// What [`CrossAttention::forward`] adds: `(B, n, D)`, or `(1, 1, D)` for a constant voice.
+    pub fn delta(&self, x: Tensor<3>, rotary: &Rotary, voice: &VoiceContext) -> Tensor<3> {
         match voice {
-            VoiceContext::Constant(result) => x + result.clone(),
+            VoiceContext::Constant(result) => result.clone(),
             VoiceContext::Features(keys, values) => {
                 let dims = x.dims();
-                let q = rotary.apply(self.split(self.to_q.forward(self.norm.forward(x.clone()))));
-                let attended = attend(q, keys.clone(), values.clone(), None);
-                self.to_out.add_to(attended.reshape(dims), x)
+                let q = rotary.apply(self.split(self.to_q.forward(self.norm.forward(x))));
+                self.to_out.forward(attend(q, keys.clone(), values.clone(), None).reshape(dims))
             }
         }
     }

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use super::block::VoiceContext;
 use super::model::{Conditions, Generator};
 use super::sampler::{Noise, Sampling};
-use crate::nn::KvCache;
+use crate::nn::{KvCache, add_to_rows};
 
 /// A window of motion for each participant.
 #[derive(Debug, Clone)]
@@ -292,18 +292,17 @@ impl<'a> CachedPass<'a> {
     fn block(&mut self, index: usize, x: Tensor<3>, rotary: &crate::nn::Rotary) -> Tensor<3> {
         let block = &self.generator.blocks()[index];
         let mut x = block.self_attention.step(x, rotary, &mut self.caches[index]);
-        if let [Some(heard), silence] = &self.voices[index] {
-            x = match silence.as_ref().filter(|_| self.guided) {
-                None => self.generator.cross_attend(index, x, rotary, heard),
-                Some(silence) => {
-                    let [rows, tokens, width] = x.dims();
-                    let conditional = x.clone().slice([0..self.participants, 0..tokens, 0..width]);
-                    let unconditional = x.slice([self.participants..rows, 0..tokens, 0..width]);
-                    let conditional = self.generator.cross_attend(index, conditional, rotary, heard);
-                    let unconditional = self.generator.cross_attend(index, unconditional, rotary, silence);
-                    Tensor::cat(vec![conditional, unconditional], 0)
-                }
-            };
+        let [Some(heard), silence] = &self.voices[index] else { return block.feed_forward.forward(x) };
+        let silence = silence.as_ref().filter(|_| self.guided);
+        for (voice, attention) in [&block.own, &block.partner].into_iter().flatten().enumerate() {
+            let [rows, tokens, width] = x.dims();
+            let conditional = x.clone().slice([0..self.participants, 0..tokens, 0..width]);
+            let delta = attention.delta(conditional, rotary, &heard[voice]);
+            x = add_to_rows(x, 0..self.participants, delta);
+            if let Some(silence) = silence {
+                let delta = attention.delta(x.clone(), rotary, &silence[voice]);
+                x = add_to_rows(x, self.participants..rows, delta);
+            }
         }
         block.feed_forward.forward(x)
     }

@@ -1,5 +1,7 @@
 //! Scaled dot-product attention over `(B, T, H, D)` and the key/value cache of the autoregressive passes.
 
+use std::ops::Range;
+
 use burn::tensor::module::attention;
 use burn::tensor::{Bool, Tensor};
 
@@ -10,10 +12,8 @@ use super::{Rotary, cpu};
 /// Shapes: `q` `(B, Tq, H, D)`, `k` and `v` `(B, Tk, H, D)`; `mask` `(Tq, Tk)`, true where a query must not
 /// look; result `(B, Tq, H, D)`.
 pub fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2, Bool>>) -> Tensor<4> {
-    if mask.is_none()
-        && let Some(out) = cpu::attend(q.clone(), k.clone(), v.clone())
-    {
-        return out;
+    if mask.is_none() && cpu::holds(&q) && cpu::holds(&k) {
+        return cpu::attend(q, k, v);
     }
     let [b, tq, h, _] = q.dims();
     let tk = k.dims()[1];
@@ -29,12 +29,8 @@ pub fn attend_qkv(
     rotary: Option<&Rotary>,
     mask: Option<Tensor<2, Bool>>,
 ) -> Tensor<3> {
-    let angles = rotary.map(Rotary::angles);
-    if mask.is_none()
-        && angles.as_ref().is_none_or(Option::is_some)
-        && let Some(out) = cpu::attend_qkv(qkv.clone(), heads, angles.flatten().as_ref())
-    {
-        return out;
+    if mask.is_none() && cpu::holds(&qkv) {
+        return cpu::attend_qkv(qkv, heads, rotary.map(Rotary::angles).as_ref());
     }
     let [b, t, packed] = qkv.dims();
     let [q, k, v] = split_qkv(qkv, heads);
@@ -85,10 +81,9 @@ impl KvCache {
 
     fn step(&mut self, qkv: Tensor<3>, heads: usize, rotary: &Rotary, queries: bool) -> Tensor<3> {
         if let Seen::Packed(cache) = &mut self.seen
-            && let Some(angles) = rotary.angles()
-            && let Some(out) = cache.step(qkv.clone(), heads, &angles, queries)
+            && cpu::holds(&qkv)
         {
-            return out;
+            return cache.step(qkv, heads, &rotary.angles(), queries);
         }
         let [b, t, packed] = qkv.dims();
         let [q, k, v] = split_qkv(qkv, heads);
@@ -106,4 +101,15 @@ impl KvCache {
         }
         attend(q, k, v, None).reshape([b, t, packed / 3])
     }
+}
+
+/// Adds `delta` to some batch rows of `x` `(B, T, C)`: `(R, T, C)`, or `(1, 1, C)` to each of their tokens.
+pub fn add_to_rows(x: Tensor<3>, rows: Range<usize>, delta: Tensor<3>) -> Tensor<3> {
+    if cpu::holds(&x) {
+        return cpu::add_to_rows(x, rows, &delta);
+    }
+    let [_, tokens, width] = x.dims();
+    let range = [rows, 0..tokens, 0..width];
+    let sum = x.clone().slice(range.clone()) + delta;
+    x.slice_assign(range, sum)
 }

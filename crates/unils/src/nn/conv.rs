@@ -123,11 +123,12 @@ impl Conv1d {
 
     /// [`Conv1d::forward_then`] with a norm over each output frame before the activation.
     pub fn forward_norm_then(&self, x: Tensor<3>, norm: &LayerNorm, then: Activation) -> Tensor<3> {
-        match (&self.route, norm.packed()) {
-            (Route::Packed(packed), Some(norm)) => {
+        match &self.route {
+            Route::Packed(packed) => {
+                let norm = norm.packed();
                 self.forward_packed(&packed.groups, Activation::None, x, &|rows| norm.apply(rows, then))
             }
-            _ => norm.forward_then(self.forward_then(x, Activation::None), then),
+            Route::Plain(_) => norm.forward_then(self.forward_then(x, Activation::None), then),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The CPU route: the same layers on the memory of Burn's portable device, without its per-operation passes.
 //!
 //! Matrix products are `rten-gemm`'s (AVX-512, AVX2 or NEON, chosen at run time, weights packed once),
-//! elementwise functions `rten-vecmath`'s. Work is shared through the current Rayon pool. Functions that take
-//! tensors return `None` when a tensor lives on another device or carries gradients, so that callers fall
-//! back to Burn's operations.
+//! elementwise functions `rten-vecmath`'s. Work is shared through the current Rayon pool. Callers ask
+//! [`holds`] first and use Burn's operations when a tensor lives on another device or carries gradients.
+
+use std::ops::Range;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -11,8 +12,8 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_simd::{SimdOp, SimdUnaryOp};
+use rten_tensor::NdTensorView;
 use rten_tensor::prelude::*;
-use rten_tensor::{NdTensorView, NdTensorViewMut};
 use rten_vecmath::{
     ApproxGelu, Elu, Gelu, LeakyRelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub,
 };
@@ -44,20 +45,21 @@ fn product(
     done.expect("the shapes of a product were checked where its operands were made");
 }
 
-/// A tensor's memory on the portable device.
+/// Whether a tensor can take the CPU route: it lives on the portable device and carries no gradients.
+pub fn holds<const N: usize>(x: &Tensor<N>) -> bool {
+    x.clone().try_into_primitive::<Flex>().is_ok()
+}
+
+/// The memory of a tensor that [`holds`] is true for, row-major.
 struct Memory(FlexTensor);
 
 impl Memory {
-    /// `None` on other devices and for tensors with gradients.
-    fn of<const N: usize>(x: Tensor<N>) -> Option<Self> {
-        let x = x.try_into_primitive::<Flex>().ok()?;
-        Some(Self(if x.is_contiguous() { x } else { x.to_contiguous() }))
-    }
-
-    /// The same, where packed layers have made sure of the device.
-    fn of_packed<const N: usize>(x: Tensor<N>) -> Self {
+    fn of<const N: usize>(x: Tensor<N>) -> Self {
         #[allow(clippy::expect_used)]
-        Self::of(x).expect("packed layers are built for the portable device only, and so are their inputs")
+        let x = x
+            .try_into_primitive::<Flex>()
+            .expect("callers of the CPU route have asked `holds`, or are packed");
+        Self(if x.is_contiguous() { x } else { x.to_contiguous() })
     }
 
     /// The values in row-major order.
@@ -82,15 +84,12 @@ pub(super) fn tensor<const N: usize>(values: Vec<f32>, shape: [usize; N]) -> Ten
 
 /// A row-major copy where the tensor is a strided view; the tensor itself otherwise or on other devices.
 pub fn contiguous<const N: usize>(x: Tensor<N>) -> Tensor<N> {
-    match Memory::of(x.clone()) {
-        Some(memory) => owned(memory.into_owned()),
-        None => x,
-    }
+    if holds(&x) { owned(Memory::of(x).into_owned()) } else { x }
 }
 
 /// Calls `f` with the values of a packed layer's input.
 pub(super) fn with_values<const N: usize, R>(x: Tensor<N>, f: impl FnOnce(&[f32]) -> R) -> R {
-    f(Memory::of_packed(x).values())
+    f(Memory::of(x).values())
 }
 
 /// Rows of a matrix that may overlap: row `i` starts at `i * stride` and has `width` values. A strided
@@ -164,7 +163,7 @@ impl PackedLinear {
         let shape = x.dims();
         let width = shape[N - 1];
         let count = shape[..N - 1].iter().product();
-        let mut residual = Memory::of_packed(residual).into_owned();
+        let mut residual = Memory::of(residual).into_owned();
         with_values(x, |values| {
             let rows = Rows { values, count, width, stride: width };
             self.product(rows, residual.storage_mut::<f32>(), 1.0, Activation::None);
@@ -196,13 +195,16 @@ pub(super) fn layer_norm<const N: usize>(
     beta: &Tensor<1>,
     epsilon: f64,
     then: Activation,
-) -> Option<Tensor<N>> {
+) -> Tensor<N> {
     let shape = x.dims();
-    let (x, norm) = (Memory::of(x)?, Norm::of(gamma, beta, epsilon)?);
-    let mut out = Vec::with_capacity(x.values().len());
-    out.extend_from_slice(x.values());
-    norm.apply(&mut out, then);
-    Some(tensor(out, shape))
+    let (x, norm) = (Memory::of(x), Norm::of(gamma, beta, epsilon));
+    let mut out = vec![0.0; x.values().len()];
+    let chunk = norm.rows_at_once() * norm.width();
+    out.par_chunks_mut(chunk).zip(x.values().par_chunks(chunk)).for_each(|(out, x)| {
+        out.copy_from_slice(x);
+        norm.apply_rows(out, then);
+    });
+    tensor(out, shape)
 }
 
 /// Scale and offset of a layer norm as slices.
@@ -213,39 +215,73 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    pub(super) fn of(gamma: &Tensor<1>, beta: &Tensor<1>, epsilon: f64) -> Option<Self> {
-        Some(Self { gamma: Memory::of(gamma.clone())?, beta: Memory::of(beta.clone())?, epsilon })
+    pub(super) fn of(gamma: &Tensor<1>, beta: &Tensor<1>, epsilon: f64) -> Self {
+        Self { gamma: Memory::of(gamma.clone()), beta: Memory::of(beta.clone()), epsilon }
+    }
+
+    fn width(&self) -> usize {
+        self.gamma.values().len()
+    }
+
+    fn rows_at_once(&self) -> usize {
+        (CHUNK / self.width()).max(1)
     }
 
     /// Normalises rows of the norm's width in place, then applies the activation.
     pub(super) fn apply(&self, values: &mut [f32], then: Activation) {
-        let (gamma, beta) = (self.gamma.values(), self.beta.values());
-        let width = gamma.len();
-        let rows_at_once = (CHUNK / width).max(1);
-        values.par_chunks_mut(rows_at_once * width).for_each(|rows| {
-            for row in rows.chunks_exact_mut(width) {
-                let mean = Sum::new(row).dispatch() / width as f32;
-                let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
-                let options = NormalizeOptions {
-                    pre_scale_bias: mean,
-                    scale: ((f64::from(variance) + self.epsilon).sqrt().recip()) as f32,
-                    element_scale: Some(gamma),
-                    element_bias: Some(beta),
-                    ..NormalizeOptions::default()
-                };
-                Normalize::new_mut(row, options).dispatch();
-            }
-            activate(rows, then);
-        });
+        let chunk = self.rows_at_once() * self.width();
+        values.par_chunks_mut(chunk).for_each(|rows| self.apply_rows(rows, then));
     }
+
+    fn apply_rows(&self, rows: &mut [f32], then: Activation) {
+        let width = self.width();
+        for row in rows.chunks_exact_mut(width) {
+            let mean = Sum::new(row).dispatch() / width as f32;
+            let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
+            let options = NormalizeOptions {
+                pre_scale_bias: mean,
+                scale: ((f64::from(variance) + self.epsilon).sqrt().recip()) as f32,
+                element_scale: Some(self.gamma.values()),
+                element_bias: Some(self.beta.values()),
+                ..NormalizeOptions::default()
+            };
+            Normalize::new_mut(row, options).dispatch();
+        }
+        activate(rows, then);
+    }
+}
+
+/// [`super::add_to_rows`] on the CPU, in the memory of `x` when nobody else holds it.
+pub(super) fn add_to_rows(x: Tensor<3>, rows: Range<usize>, delta: &Tensor<3>) -> Tensor<3> {
+    let [_, tokens, width] = x.dims();
+    let delta = Memory::of(delta.clone());
+    let mut x = Memory::of(x).into_owned();
+    let delta = delta.values();
+    let add = |(index, x): (usize, &mut [f32])| {
+        // One token's delta serves all tokens.
+        let start = index * width % delta.len();
+        x.iter_mut().zip(&delta[start..start + width]).for_each(|(x, d)| *x += d);
+    };
+    let rows = &mut x.storage_mut::<f32>()[rows.start * tokens * width..rows.end * tokens * width];
+    rows.par_chunks_exact_mut(width).enumerate().with_min_len((CHUNK / width).max(1)).for_each(add);
+    owned(x)
 }
 
 /// Angles of a rotary embedding as slices: (tokens, pairs) cosines and sines.
 pub(super) struct Angles(Memory, Memory);
 
 impl Angles {
-    pub(super) fn of(cos: &Tensor<2>, sin: &Tensor<2>) -> Option<Self> {
-        Some(Self(Memory::of(cos.clone())?, Memory::of(sin.clone())?))
+    pub(super) fn of(cos: &Tensor<2>, sin: &Tensor<2>) -> Self {
+        Self(Memory::of(cos.clone()), Memory::of(sin.clone()))
+    }
+
+    /// Rotates the first `rotated` values of each row, heads of `width`; rows are tokens of batch rows.
+    fn rotate_rows(&self, values: &mut [f32], row: usize, rotated: usize, tokens: usize, width: usize) {
+        values
+            .par_chunks_exact_mut(row)
+            .enumerate()
+            .with_min_len((CHUNK / row).max(1))
+            .for_each(|(index, values)| self.rotate(index % tokens, width, &mut values[..rotated]));
     }
 
     /// Rotates the heads of one token's row in place.
@@ -261,17 +297,14 @@ impl Angles {
 }
 
 /// [`super::Rotary::apply`] on the CPU.
-pub(super) fn rotate(x: Tensor<4>, angles: &Angles) -> Option<Tensor<4>> {
+pub(super) fn rotate(x: Tensor<4>, angles: &Angles) -> Tensor<4> {
     let [_, tokens, heads, width] = x.dims();
-    let mut x = Memory::of(x)?.into_owned();
-    for (row, values) in x.storage_mut::<f32>().chunks_exact_mut(heads * width).enumerate() {
-        angles.rotate(row % tokens, width, values);
-    }
-    Some(owned(x))
+    let mut x = Memory::of(x).into_owned();
+    angles.rotate_rows(x.storage_mut::<f32>(), heads * width, heads * width, tokens, width);
+    owned(x)
 }
 
-/// Where the rows of queries, keys or values lie: row `t` of batch row `b` starts at
-/// `offset + (b * tokens + t) * stride`.
+/// Where the rows of one batch row's queries, keys or values lie: token `t`'s starts at `offset + t * stride`.
 #[derive(Clone, Copy)]
 struct Lanes<'a> {
     values: &'a [f32],
@@ -281,47 +314,47 @@ struct Lanes<'a> {
 }
 
 impl<'a> Lanes<'a> {
-    /// Lanes of a whole `(B, T, H, D)` memory.
-    fn whole(values: &'a [f32], tokens: usize, row: usize) -> Self {
-        Self { values, tokens, offset: 0, stride: row }
-    }
-
-    fn head(self, batch: usize, head: usize, width: usize) -> NdTensorView<'a, f32, 2> {
-        let start = self.offset + batch * self.tokens * self.stride + head * width;
-        let view = NdTensorView::from_slice_with_strides(
-            [self.tokens, width],
-            &self.values[start..],
-            [self.stride, 1],
-        );
+    fn head(self, head: usize, width: usize) -> NdTensorView<'a, f32, 2> {
+        let values = &self.values[self.offset + head * width..];
+        let view = NdTensorView::from_slice_with_strides([self.tokens, width], values, [self.stride, 1]);
         #[allow(clippy::expect_used)]
         view.expect("a head lies inside its row")
     }
 }
 
 /// [`super::attend`] without a mask on the CPU: two products and a softmax for each head.
-pub(super) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Option<Tensor<4>> {
+pub(super) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let shape @ [batch, queries, heads, width] = q.dims();
     let keys = k.dims()[1];
-    let (q, k, v) = (Memory::of(q)?, Memory::of(k)?, Memory::of(v)?);
-    let lanes = |memory, tokens| Lanes::whole(memory, tokens, heads * width);
-    let [q, k, v] = [lanes(q.values(), queries), lanes(k.values(), keys), lanes(v.values(), keys)];
-    Some(tensor(attend_lanes([q, k, v], batch, heads, width), shape))
+    let (q, k, v) = (Memory::of(q), Memory::of(k), Memory::of(v));
+    let stride = heads * width;
+    let lanes = |b: usize| {
+        let part = |values, tokens| Lanes { values, tokens, offset: b * tokens * stride, stride };
+        [part(q.values(), queries), part(k.values(), keys), part(v.values(), keys)]
+    };
+    tensor(attend_lanes(&(0..batch).map(lanes).collect::<Vec<_>>(), heads, width), shape)
 }
 
 /// [`super::attend_qkv`] on the CPU: reads the packed projections in place.
-pub(super) fn attend_qkv(qkv: Tensor<3>, heads: usize, angles: Option<&Angles>) -> Option<Tensor<3>> {
+pub(super) fn attend_qkv(qkv: Tensor<3>, heads: usize, angles: Option<&Angles>) -> Tensor<3> {
     let [batch, tokens, packed] = qkv.dims();
     let row = packed / 3;
     let width = row / heads;
-    let mut qkv = Memory::of(qkv)?.into_owned();
+    let mut qkv = Memory::of(qkv).into_owned();
     if let Some(angles) = angles {
-        for (index, values) in qkv.storage_mut::<f32>().chunks_exact_mut(packed).enumerate() {
-            angles.rotate(index % tokens, width, &mut values[..2 * row]);
-        }
+        angles.rotate_rows(qkv.storage_mut::<f32>(), packed, 2 * row, tokens, width);
     }
     let values = qkv.storage::<f32>();
-    let lanes = [0, 1, 2].map(|part| Lanes { values, tokens, offset: part * row, stride: packed });
-    Some(tensor(attend_lanes(lanes, batch, heads, width), [batch, tokens, row]))
+    let lanes = |b: usize| {
+        [0, 1, 2].map(|part| Lanes {
+            values,
+            tokens,
+            offset: b * tokens * packed + part * row,
+            stride: packed,
+        })
+    };
+    let out = attend_lanes(&(0..batch).map(lanes).collect::<Vec<_>>(), heads, width);
+    tensor(out, [batch, tokens, row])
 }
 
 /// Keys and values of the tokens seen so far in one growing memory: rows of `2 H D`, batch row by batch row.
@@ -333,53 +366,53 @@ pub(super) struct PackedCache {
 impl PackedCache {
     /// Appends the tokens of packed projections `(B, n, 3 H D)` and attends from them to all tokens seen, or,
     /// with `queries` off, only appends.
-    pub(super) fn step(
-        &mut self,
-        qkv: Tensor<3>,
-        heads: usize,
-        angles: &Angles,
-        queries: bool,
-    ) -> Option<Tensor<3>> {
+    pub(super) fn step(&mut self, qkv: Tensor<3>, heads: usize, angles: &Angles, queries: bool) -> Tensor<3> {
         let [batch, tokens, packed] = qkv.dims();
         let row = packed / 3;
         let width = row / heads;
-        let mut qkv = Memory::of(qkv)?.into_owned();
-        self.batches.resize(batch, Vec::new());
-        for (index, values) in qkv.storage_mut::<f32>().chunks_exact_mut(packed).enumerate() {
-            angles.rotate(index % tokens, width, &mut values[..2 * row]);
-            self.batches[index / tokens].extend_from_slice(&values[row..]);
-        }
-        if !queries {
-            return Some(tensor(Vec::new(), [batch, 0, row]));
-        }
+        let mut qkv = Memory::of(qkv).into_owned();
+        angles.rotate_rows(qkv.storage_mut::<f32>(), packed, 2 * row, tokens, width);
         let values = qkv.storage::<f32>();
-        let mut out = Vec::with_capacity(batch * tokens * row);
-        for (b, seen) in self.batches.iter().enumerate() {
-            let keys = seen.len() / (2 * row);
-            let q = Lanes { values, tokens, offset: b * tokens * packed, stride: packed };
-            let lanes = |part| Lanes { values: seen, tokens: keys, offset: part * row, stride: 2 * row };
-            out.extend(attend_lanes([q, lanes(0), lanes(1)], 1, heads, width));
+        self.batches.resize(batch, Vec::new());
+        self.batches.par_iter_mut().zip(values.par_chunks_exact(tokens * packed)).for_each(|(seen, new)| {
+            for token in new.chunks_exact(packed) {
+                seen.extend_from_slice(&token[row..]);
+            }
+        });
+        if !queries {
+            return tensor(Vec::new(), [batch, 0, row]);
         }
-        Some(tensor(out, [batch, tokens, row]))
+        let lanes = self.batches.iter().enumerate().map(|(b, seen)| {
+            let seen_tokens = seen.len() / (2 * row);
+            let q = Lanes { values, tokens, offset: b * tokens * packed, stride: packed };
+            let part =
+                |part| Lanes { values: seen, tokens: seen_tokens, offset: part * row, stride: 2 * row };
+            [q, part(0), part(1)]
+        });
+        let out = attend_lanes(&lanes.collect::<Vec<_>>(), heads, width);
+        tensor(out, [batch, tokens, row])
     }
 }
 
-/// Attention of every head of every batch row; `(B, Tq, H, D)` row-major.
-fn attend_lanes([q, k, v]: [Lanes<'_>; 3], batch: usize, heads: usize, width: usize) -> Vec<f32> {
-    let queries = q.tokens;
+/// Attention of every head of every batch row, whose queries, keys and values are given; `(B, Tq, H, D)`.
+fn attend_lanes(batches: &[[Lanes<'_>; 3]], heads: usize, width: usize) -> Vec<f32> {
+    let queries = batches.first().map_or(0, |[q, _, _]| q.tokens);
     let row = heads * width;
     // Head-major while computing (each task owns a slice), token-major when returned.
-    let mut by_head = vec![0.0f32; batch * heads * queries * width];
+    let mut by_head = vec![0.0f32; batches.len() * queries * row];
     by_head.par_chunks_mut(queries * width).enumerate().for_each(|(index, out)| {
-        let [q, k, v] = [q, k, v].map(|lanes| lanes.head(index / heads, index % heads, width));
+        let [q, k, v] = batches[index / heads].map(|lanes| lanes.head(index % heads, width));
         attend_head(q, k, v, out);
     });
     let mut out = vec![0.0f32; by_head.len()];
-    for (b, out) in out.chunks_exact_mut(queries * row).enumerate() {
-        let mut out = NdTensorViewMut::from_data([queries, heads, width], out);
-        let source = &by_head[b * queries * row..(b + 1) * queries * row];
-        out.copy_from(&NdTensorView::from_data([heads, queries, width], source).permuted([1, 0, 2]));
-    }
+    let interleave = |(index, out): (usize, &mut [f32])| {
+        let (b, token) = (index / queries, index % queries);
+        for (head, out) in out.chunks_exact_mut(width).enumerate() {
+            let start = ((b * heads + head) * queries + token) * width;
+            out.copy_from_slice(&by_head[start..start + width]);
+        }
+    };
+    out.par_chunks_mut(row).enumerate().with_min_len((CHUNK / row).max(1)).for_each(interleave);
     out
 }
 

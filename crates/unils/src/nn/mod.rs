@@ -28,7 +28,7 @@ mod load;
 mod norm;
 mod rotary;
 
-pub use attention::{KvCache, attend, attend_qkv};
+pub use attention::{KvCache, add_to_rows, attend, attend_qkv};
 pub use conv::{Conv1d, ConvOptions};
 pub use linear::{Activation, Linear};
 pub use load::{LoadReport, Loader, RandomWeights, TensorSource};

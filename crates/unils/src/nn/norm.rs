@@ -32,14 +32,14 @@ impl LayerNorm {
     /// [`LayerNorm::forward`], then an activation.
     pub fn forward_then<const N: usize>(&self, x: Tensor<N>, then: Activation) -> Tensor<N> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        match cpu::layer_norm(x.clone(), &gamma, &beta, self.epsilon, then) {
-            Some(normalized) => normalized,
-            None => then.forward(layer_norm(x, gamma, Some(beta), self.epsilon)),
+        if cpu::holds(&x) && cpu::holds(&gamma) {
+            return cpu::layer_norm(x, &gamma, &beta, self.epsilon, then);
         }
+        then.forward(layer_norm(x, gamma, Some(beta), self.epsilon))
     }
 
-    /// The norm for the CPU route.
-    pub(super) fn packed(&self) -> Option<cpu::Norm> {
+    /// The norm for the CPU route, beside packed weights.
+    pub(super) fn packed(&self) -> cpu::Norm {
         cpu::Norm::of(&self.gamma.val(), &self.beta.val(), self.epsilon)
     }
 }

@@ -52,14 +52,14 @@ impl Rotary {
     }
 
     /// The tables for the CPU route.
-    pub(super) fn angles(&self) -> Option<cpu::Angles> {
+    pub(super) fn angles(&self) -> cpu::Angles {
         cpu::Angles::of(&self.cos, &self.sin)
     }
 
     /// Rotates `(B, T, H, D)`; token `t` by the `t`-th position of the table.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        if let Some(rotated) = self.angles().and_then(|angles| cpu::rotate(x.clone(), &angles)) {
-            return rotated;
+        if cpu::holds(&x) {
+            return cpu::rotate(x, &self.angles());
         }
         let [b, t, h, d] = x.dims();
         let pairs = x.reshape([b, t, h, d / 2, 2]);
