@@ -23,3 +23,8 @@ pub mod motion;
 pub mod nn;
 
 pub use error::{Error, Fault, Result};
+
+/// README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
