@@ -176,7 +176,7 @@ pub struct Convert {
     pub source: PathBuf,
     /// File to write, ending in .safetensors; its sizes go to a .toml beside it
     pub target: PathBuf,
-    /// Store half-precision numbers
+    /// Store the matrices in half precision
     #[arg(long)]
     pub half: bool,
     /// Sizes to use instead of the checkpoint's description

@@ -83,10 +83,19 @@ pub fn report(error: &anyhow::Error) {
         if is_coloured() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
     let mut stderr = std::io::stderr().lock();
     // Standard error that is closed leaves nobody to tell.
-    let _ = writeln!(stderr, "{red}error:{plain} {error:#}");
+    let _ = writeln!(stderr, "{red}error:{plain} {}", message(error));
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "{blue}hint:{plain} {hint}");
     }
+}
+
+/// The error and its causes, without those that the text before them quotes already.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
 }
 
 fn is_coloured() -> bool {
@@ -96,6 +105,14 @@ fn is_coloured() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let io = || unils::Error::io("open", "x", std::io::Error::other("it is gone"));
+        assert_eq!(message(&io().into()), "cannot open x: it is gone");
+        let outer = anyhow::Error::from(io()).context("while testing");
+        assert_eq!(message(&outer), "while testing: cannot open x: it is gone");
+    }
 
     #[test]
     fn each_kind_of_error_has_its_code() {

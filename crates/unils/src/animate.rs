@@ -181,7 +181,7 @@ impl<'a> Animator<'a> {
             encoder.features(waves(heard.iter().flat_map(|&track| tracks[track].iter().copied()).collect()))
         });
         let track = |track: usize| match (heard.iter().position(|&heard| heard == track), &encoded) {
-            (Some(row), Some(encoded)) => encoded.clone().slice([row..row + 1]),
+            (Some(row), Some(encoded)) => encoded.clone().narrow(0, row, 1),
             _ => self.silence.clone().unwrap_or_else(|| encoder.features(waves(tracks[track].clone()))),
         };
         let [own, partner] = [track(0), track(1)];
@@ -318,8 +318,9 @@ fn clip(
         return Err(Error::motion(name, what).with_hint("resample the clip first"));
     }
     if ![1, participants].contains(&motion.participants()) {
-        let what = format!("{} participants, expected 1 or {participants}", motion.participants());
-        return Err(Error::motion(name, what));
+        let expected = if participants == 1 { "1" } else { "1 or 2" };
+        let what = format!("{} participants, expected {expected}", motion.participants());
+        return Err(Error::motion(name, what).with_hint("give a clip of one person for all, or of each"));
     }
     let channels = space.width();
     let mut values = Vec::with_capacity(participants * window * channels);

@@ -5,6 +5,7 @@
 mod common;
 mod scratch;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use common::{FORWARD, Golden, fixture, largest_difference};
@@ -12,6 +13,7 @@ use scratch::Scratch;
 use unils::Error;
 use unils::animate::{AnimateOptions, animate};
 use unils::audio::{Conversation, MODEL_RATE};
+use unils::checkpoint::{Dtype, StoredAs, TensorFile, write_safetensors};
 use unils::device::DeviceKind;
 use unils::generator::Sampling;
 use unils::model::{ConvertOptions, Model, ModelFiles, convert};
@@ -93,6 +95,9 @@ fn style_and_previous_motion_are_used_as_in_the_release() {
     assert!(error.to_string().contains("19 frames, expected 20"), "{error}");
     let other = Motion::new(Space::Arkit55, FPS, 1, vec![0.0; 20 * 55], MotionMeta::new()).unwrap();
     assert!(matches!(refuse(AnimateOptions { style: Some(other), ..one.clone() }), Error::Motion(_)));
+    let three = Motion::new(Space::Flame108, FPS, 3, vec![0.0; 3 * 20 * 108], MotionMeta::new()).unwrap();
+    let error = refuse(AnimateOptions { style: Some(three), ..one.clone() });
+    assert!(error.to_string().contains("3 participants, expected 1"), "{error}");
     let fast = Motion::new(Space::Flame108, 60.0, 1, vec![0.0; 20 * 108], MotionMeta::new()).unwrap();
     assert!(matches!(refuse(AnimateOptions { previous: Some(fast), ..one }), Error::Motion(_)));
 }
@@ -158,6 +163,7 @@ fn a_converted_checkpoint_gives_the_same_motion() {
         let options = ConvertOptions { half, preset: None };
         let report = convert(&files().checkpoint, &checkpoint, &options).unwrap();
         assert!(report.report.unused.is_empty());
+        assert_eq!(&report.config, model().config());
         let converted = Model::open(&ModelFiles { checkpoint, ..files() }, DeviceKind::Cpu).unwrap();
         assert_eq!(converted.config().codec, model().config().codec);
         let after = run(&converted, tracks(&golden), &greedy());
@@ -171,4 +177,90 @@ fn a_converted_checkpoint_gives_the_same_motion() {
     let wrong = convert(&files().checkpoint, &scratch.path("x.pt"), &ConvertOptions::default());
     assert!(matches!(wrong, Err(Error::Argument(_))));
     assert_eq!(std::fs::read_dir(scratch.folder()).unwrap().count(), 4);
+}
+
+/// The tiny generator in our own form, with changed text in its TOML and changed values in one tensor.
+fn own_form(
+    scratch: &Scratch,
+    toml: impl Fn(String) -> String,
+    (changed, value): (&str, f32),
+) -> std::path::PathBuf {
+    let source = TensorFile::open(files().checkpoint).unwrap();
+    let tensors: Vec<_> = source
+        .names()
+        .map(|name| {
+            let mut values = source.read_f32(name).unwrap();
+            if name == changed {
+                values[0] = value;
+            }
+            (name, source.info(name).unwrap().shape, values)
+        })
+        .collect();
+    let path = scratch.path("own.safetensors");
+    let tensors = tensors.iter().map(|(name, shape, data)| (*name, &shape[..], &data[..], StoredAs::F32));
+    write_safetensors(&path, tensors, &BTreeMap::new()).unwrap();
+    std::fs::write(scratch.path("own.toml"), toml(model().config().to_toml().unwrap())).unwrap();
+    path
+}
+
+#[test]
+fn a_value_beyond_half_precision_is_refused_by_name() {
+    let scratch = Scratch::new("half");
+    let name = "logits_head.1.weight";
+    let source = own_form(&scratch, |text| text, (name, 70_000.0));
+    let target = scratch.path("half.safetensors");
+    let error = convert(&source, &target, &ConvertOptions { half: true, preset: None }).unwrap_err();
+    assert!(error.to_string().contains(name) && error.to_string().contains("70000"), "{error}");
+    assert!(error.hint().unwrap().contains("--half"), "{error}");
+    // Neither the weights nor their configuration.
+    assert_eq!(std::fs::read_dir(scratch.folder()).unwrap().count(), 2);
+    // A vector stays in single precision and may hold it; small deviations are kept to the last bit.
+    let source = own_form(&scratch, |text| text, ("base_codec.motion_std", 1e-9));
+    convert(&source, &target, &ConvertOptions { half: true, preset: None }).unwrap();
+    let half = TensorFile::open(&target).unwrap();
+    assert_eq!(half.read_f32("base_codec.motion_std").unwrap()[0], 1e-9);
+    assert_eq!(half.info(name).unwrap().dtype, Dtype::F16);
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let scratch = Scratch::new("nan");
+    for value in [f32::NAN, f32::NEG_INFINITY] {
+        let checkpoint = own_form(&scratch, |text| text, ("logits_head.1.weight", value));
+        let error = Model::open(&ModelFiles { checkpoint, ..files() }, DeviceKind::Cpu).unwrap_err();
+        let expected = format!("logits_head.1.weight (element 0: {value}");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+/// Each of these would take tens of gigabytes or break a layer if it were believed.
+#[test]
+fn sizes_that_the_file_cannot_mean_are_refused_before_anything_is_made() {
+    let scratch = Scratch::new("sizes");
+    let huge = |text: String| text.replace("width = 32", "width = 16384").replace("depth = 2", "depth = 256");
+    let checkpoint = own_form(&scratch, huge, ("", 0.0));
+    let error = Model::open(&ModelFiles { checkpoint: checkpoint.clone(), ..files() }, DeviceKind::Cpu);
+    assert!(error.unwrap_err().to_string().contains("the file holds 81"));
+    let error = convert(&checkpoint, &scratch.path("x.safetensors"), &ConvertOptions::default());
+    assert!(matches!(error, Err(Error::Checkpoint(_))));
+
+    let original = fixture("hf_wav2vec2_tiny");
+    let weights = std::fs::read(original.join("model.safetensors")).unwrap();
+    std::fs::write(scratch.path("model.safetensors"), weights).unwrap();
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(original.join("config.json")).unwrap()).unwrap();
+    for (field, value, reason) in [
+        ("conv_stride", serde_json::json!([64, 64, 64, 1, 1, 1, 1]), " 0 features for a window"),
+        ("conv_stride", serde_json::json!([1, 1, 1, 1, 1, 1, 1]), "features for a window"),
+        ("intermediate_size", 65_536.into(), "of another shape"),
+        ("num_hidden_layers", 256.into(), "missing"),
+        ("hidden_size", 16_384.into(), "the file holds"),
+    ] {
+        let mut changed = config.clone();
+        changed[field] = value;
+        std::fs::write(scratch.path("config.json"), changed.to_string()).unwrap();
+        let encoder = Some(scratch.folder().to_owned());
+        let error = Model::open(&ModelFiles { encoder, ..files() }, DeviceKind::Cpu).unwrap_err();
+        assert!(error.to_string().contains(reason), "{field}: {error}");
+    }
 }

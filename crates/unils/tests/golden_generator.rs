@@ -6,8 +6,9 @@ mod common;
 
 use burn::tensor::{Device, Tensor};
 use common::{FORWARD, Golden, ROUTES, generator, largest_difference, values, wav2vec2};
-use unils::codec::Schedule;
-use unils::generator::{Conditions, Generator, Layout, Sampling, ScaleLogits, Start};
+use unils::codec::{CodecConfig, Schedule};
+use unils::generator::{Conditions, Generator, GeneratorConfig, Layout, Sampling, ScaleLogits, Start};
+use unils::nn::{Loader, RandomWeights};
 
 const SCALES: usize = 5;
 const PROBABILITY: f32 = 1e-4;
@@ -142,12 +143,14 @@ fn check_generation(
     let mut state = generator.begin(1, start);
     let mut motion = Vec::new();
     let mut bits = Vec::new();
+    let mut checked = 0;
     for (window, voices) in voices.iter().enumerate() {
         let mut observe = |scale: ScaleLogits<'_>| {
-            let check = |what: &str, ours: &[f32], tolerance| {
+            let mut check = |what: &str, ours: &[f32], tolerance| {
                 let name = format!("{case}.chunk{window}.level{}.{what}", scale.scale);
                 if golden.has(&name) {
                     golden.check_values(&name, ours, tolerance);
+                    checked += 1;
                 }
             };
             check("logits", scale.guided, FORWARD);
@@ -166,6 +169,7 @@ fn check_generation(
         bits.extend(values(generated.bits));
         motion.extend(values(generated.motion));
     }
+    assert_eq!(checked, golden.count(&format!("{case}.chunk")), "tensors of the scales of {case}");
     golden.check_exact_values(&format!("{case}.bits"), &bits);
     let name = format!("{case}.pred_motion_code");
     motion.truncate(golden.values(&name).len());
@@ -246,6 +250,53 @@ fn dual_track_generation() {
             ] {
                 check_generation(&golden, &generator, way, case, start, &sampling, voices);
             }
+        }
+    }
+}
+
+/// Sizes that the reference has no tensors for: both ways and both routes agree, and only the one with a mask and the
+/// whole prefix is taken from the release.
+#[test]
+fn other_sizes_give_the_same_both_ways() {
+    for (schedule, code_width, width, heads, depth, audio_dim) in [
+        (vec![1, 25, 50, 100], 8, 48, 2, 1, None),
+        (vec![7], 3, 32, 8, 3, Some(20)),
+        (vec![2, 3, 11], 16, 80, 5, 2, Some(24)),
+        (vec![1, 2, 3, 4, 5, 6], 5, 24, 3, 2, None),
+    ] {
+        let codec = CodecConfig { motion_dim: 55, width: 36, heads: 3, depth: 1, code_width, schedule };
+        let config = GeneratorConfig { width, heads, depth, audio_dim };
+        let run = |pack, way| {
+            let device = Device::flex();
+            let source = RandomWeights { seed: 3 };
+            let generator = Generator::load(&config, &codec, &Loader::new(&source, &device, pack)).unwrap();
+            let voice = |phase: f32, features: usize, width: usize| -> Tensor<3> {
+                let wave: Vec<f32> = (0..features * width).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
+                Tensor::from_data(burn::tensor::TensorData::new(wave, [1, features, width]), &device)
+            };
+            let features = 2 * generator.codec().window() - 1;
+            let voices = audio_dim.map(|width| [voice(0.0, features, width), voice(1.0, features, width)]);
+            let greedy = Sampling { greedy: true, ..Sampling::default() };
+            let mut state = generator.begin(1, &Start::default());
+            let mut logits = Vec::new();
+            let mut observe = |scale: ScaleLogits<'_>| logits.extend_from_slice(scale.guided);
+            for _ in 0..2 {
+                match way {
+                    Way::Cached => {
+                        generator.generate_window_observed(&mut state, voices.as_ref(), &greedy, &mut observe)
+                    }
+                    Way::Plain => {
+                        generator.generate_window_plainly(&mut state, voices.as_ref(), &greedy, &mut observe)
+                    }
+                };
+            }
+            logits
+        };
+        let expected = run(false, Way::Plain);
+        assert_eq!(expected.len(), 2 * 2 * code_width * codec.schedule.iter().sum::<usize>());
+        for (pack, way) in [(false, Way::Cached), (true, Way::Cached), (true, Way::Plain)] {
+            let error = largest_difference(&run(pack, way), &expected);
+            assert!(error < 1e-4, "{codec:?}, {config:?}, packed: {pack}: {error:.1e}");
         }
     }
 }

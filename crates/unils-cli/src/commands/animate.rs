@@ -1,6 +1,6 @@
 //! `unils animate`: voices to motion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -146,12 +146,17 @@ fn animate(
 /// Formats of the outputs; nothing is computed for a file that could not be written.
 fn check_outputs(outputs: &[PathBuf]) -> Result<Vec<MotionFormat>> {
     let formats = outputs.iter().map(MotionFormat::from_path).collect::<Result<Vec<_>>>()?;
-    for (index, path) in outputs.iter().enumerate() {
-        if outputs[..index].contains(path) {
-            return Err(Error::argument(path.display(), "is named twice as an output"));
-        }
+    let mut seen = BTreeSet::new();
+    for path in outputs {
         // Begun and dropped: leaves nothing, and an older file stays.
         AtomicFile::create(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Where the folder cannot be resolved, its spelling is what there is.
+        let folder = folder.unwrap_or(Path::new("."));
+        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        if !seen.insert((place, path.file_name())) {
+            return Err(Error::argument(path.display(), "is named twice as an output"));
+        }
     }
     Ok(formats)
 }

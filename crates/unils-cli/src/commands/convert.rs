@@ -17,7 +17,8 @@ pub fn run(arguments: &Convert, context: Context) -> anyhow::Result<()> {
     let mut facts = Facts::default();
     facts
         .add("weights", format_args!("{} ({})", report.weights.display(), output::bytes(report.bytes)))
-        .add("configuration", report.config.display())
+        .add("configuration", report.config_file.display())
+        .add("preset", &report.config.preset)
         .add("tensors", report.report.loaded)
         .add("parameters", output::grouped(report.report.parameters as u64));
     for name in &report.report.unused {

@@ -83,7 +83,9 @@ fn checkpoints_that_cannot_be_used() {
     animate(&generator, &format!("--encoder {}", fixture("checkpoints"))).fails(5, "checkpoints");
     animate(&generator, &format!("--encoder {}", fixture("hf_wav2vec2_missing"))).fails(4, "cannot open");
     animate(&generator, &format!("{listening} --stats {generator}")).fails(3, "gen_tiny.pt");
-    animate("missing.pt", &listening).fails(4, "missing.pt").hints("spelling");
+    let ran = animate("missing.pt", &listening);
+    ran.fails(4, "missing.pt").hints("spelling");
+    assert_eq!(ran.err.matches("(os error 2)").count(), 1, "{}", ran.err);
     assert!(!folder.file("out.npz").exists());
     // The attack would have made a file.
     assert!(!folder.names().iter().any(|name| name.contains("pwned") || name.contains("hacked")));
@@ -149,6 +151,7 @@ fn outputs_are_checked_before_the_work_begins() {
         ("-o out.mov", 2, ".mov"),
         ("-o out", 2, "ending"),
         ("-o out.npz -o out.npz", 2, "twice"),
+        ("-o out.npz -o ./out.npz", 2, "twice"),
         ("-o out.npz -o missing/out.csv", 4, "missing/out.csv"),
         ("-o folder.npz", 4, "folder.npz"),
         ("-o /dev/null/out.npz", 4, "/dev/null/out.npz"),

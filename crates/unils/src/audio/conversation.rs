@@ -392,7 +392,9 @@ fn picks_of_one(reader: &AudioReader, options: &ConversationOptions) -> Result<V
             reader.name(),
             format!("has {count} channels; which of them are the two voices?"),
         )
-        .with_hint("choose two channels (counted from 0), or mix all of them down to one voice")),
+        .with_hint(
+            "choose two, counted from 0 (--channels 0,1), or mix all of them down to one voice (--mix)",
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::shown;
+use super::{shown, toml_fault};
 use crate::{Error, Result};
 
 /// Largest `config.json`, TOML or index that is read.
@@ -114,9 +114,9 @@ pub(super) fn toml_beside(weights: &Path) -> Result<Option<serde_json::Value>> {
         return Ok(None);
     }
     let text = read_text(&path)?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|problem| Error::checkpoint(path.display(), format!("is not TOML: {problem}")))?;
+    let table: toml::Table = text.parse().map_err(|problem| {
+        Error::checkpoint(path.display(), format!("is not TOML: {}", toml_fault(&text, &problem)))
+    })?;
     Ok(Some(json(toml::Value::Table(table))))
 }
 

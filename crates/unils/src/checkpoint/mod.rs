@@ -34,6 +34,7 @@ mod write;
 pub use dtype::Dtype;
 pub use summary::{DtypeCount, FileSummary, Group};
 pub use tensor_file::{FileKind, TensorFile, TensorInfo};
+pub(crate) use write::stored_as;
 pub use write::{StoredAs, TensorSpec, write_safetensors, write_tensors};
 
 /// Text from a file, fit for an error message: control characters escaped, at most some 200 characters.
@@ -52,6 +53,15 @@ pub(crate) fn shown(text: &str) -> String {
         }
     }
     out
+}
+
+/// A fault in a TOML text on one line: the text itself, which the error would quote, may be of any length.
+pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> String {
+    let message = shown(error.message());
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
 }
 
 /// Characters that reorder the text around them on a terminal.

@@ -63,10 +63,18 @@ pub fn write_safetensors<'t, N: Into<String>>(
         specs.push(TensorSpec { name: name.into(), dtype, shape: shape.to_vec() });
         values.push(data);
     }
-    write_tensors(path, &specs, metadata, |index, spec| match spec.dtype {
-        Dtype::F16 => halves(&spec.name, values[index]).map(Cow::Owned),
-        _ => Ok(floats(values[index])),
-    })
+    write_tensors(path, &specs, metadata, |index, spec| stored_as(spec, values[index]))
+}
+
+/// The bytes of a tensor's `f32` values in its type, which is `f32` or `f16`.
+///
+/// # Errors
+/// [`Error::Argument`] naming the tensor if a value does not fit half precision.
+pub(crate) fn stored_as<'v>(spec: &TensorSpec, values: &'v [f32]) -> Result<Cow<'v, [u8]>> {
+    match spec.dtype {
+        Dtype::F16 => halves(&spec.name, values).map(Cow::Owned),
+        _ => Ok(floats(values)),
+    }
 }
 
 fn floats(values: &[f32]) -> Cow<'_, [u8]> {
@@ -86,7 +94,7 @@ fn halves(name: &str, values: &[f32]) -> Result<Vec<u8>> {
                 format!("tensor `{}`", shown(name)),
                 format!("{value} is beyond half precision, which ends at 65504"),
             )
-            .with_hint("store this tensor as f32"));
+            .with_hint("store it in single precision (for `unils convert`: without --half)"));
         }
         out.extend_from_slice(&half.to_le_bytes());
     }

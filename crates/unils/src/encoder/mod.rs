@@ -1,7 +1,7 @@
 //! Speech encoders: two tracks of sound to features that the generator listens to.
 //!
-//! Behind `audio`, before the generator. Weights come from Hugging Face folders; [`Encoder::load`] reads their
-//! `config.json` to learn which architecture and which sizes they are.
+//! Behind `audio`, before the generator. Weights come from Hugging Face folders; [`EncoderSizes::parse`] reads
+//! their `config.json` to learn which architecture and which sizes they are.
 //!
 //! Letters: `B` tracks, `N` samples, `S` features, `A` their channels.
 
@@ -17,6 +17,58 @@ pub use wav2vec2::{Wav2Vec2, Wav2Vec2Config, normalize};
 use crate::error::{Error, Result};
 use crate::nn::Loader;
 
+/// Sizes of a speech encoder of any architecture.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EncoderSizes {
+    /// wav2vec 2.0.
+    Wav2Vec2(Box<Wav2Vec2Config>),
+    /// Mimi.
+    Mimi(Box<MimiConfig>),
+}
+
+impl EncoderSizes {
+    /// What a `config.json` describes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown architecture or impossible sizes.
+    pub fn parse(config: &Value) -> Result<Self> {
+        let fault = |error: serde_json::Error| Error::config("encoder's config.json", error);
+        match config.get("model_type").and_then(Value::as_str) {
+            Some("wav2vec2") => {
+                let config: Wav2Vec2Config = serde_json::from_value(config.clone()).map_err(fault)?;
+                config.validate().map(|()| Self::Wav2Vec2(Box::new(config)))
+            }
+            Some("mimi") => {
+                let config: MimiConfig = serde_json::from_value(config.clone()).map_err(fault)?;
+                config.validate().map(|()| Self::Mimi(Box::new(config)))
+            }
+            other => {
+                let got = other.unwrap_or("nothing");
+                Err(Error::config(
+                    "encoder's config.json: model_type",
+                    format!("expected wav2vec2 or mimi, got {got}"),
+                ))
+            }
+        }
+    }
+
+    /// Numbers in the matrices of the transformer and the convolutions: nearly all that the encoder has.
+    pub fn numbers(&self) -> u64 {
+        match self {
+            Self::Wav2Vec2(config) => config.numbers(),
+            Self::Mimi(config) => config.numbers(),
+        }
+    }
+
+    /// Features that `samples` samples at 16 kHz give.
+    pub fn features(&self, samples: usize) -> usize {
+        match self {
+            Self::Wav2Vec2(config) => config.features(samples),
+            Self::Mimi(config) => config.features_16k(samples),
+        }
+    }
+}
+
 /// A speech encoder of any architecture.
 #[derive(Debug)]
 pub enum Encoder {
@@ -27,28 +79,17 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// Builds the encoder that a `config.json` describes.
+    /// Builds an encoder of these sizes.
     ///
     /// # Errors
-    /// [`Error::Config`] for an unknown architecture or impossible sizes. Missing or misshapen tensors are in
-    /// the loader's report.
-    pub fn load(config: &Value, loader: &Loader<'_>) -> Result<Self> {
-        let fault = |error: serde_json::Error| Error::config("encoder's config.json", error);
-        match config.get("model_type").and_then(Value::as_str) {
-            Some("wav2vec2") => {
-                let config = serde_json::from_value(config.clone()).map_err(fault)?;
-                Wav2Vec2::load(&config, loader).map(|encoder| Self::Wav2Vec2(Box::new(encoder)))
+    /// [`Error::Config`] for impossible sizes. Missing or misshapen tensors are in the loader's report.
+    pub fn load(sizes: &EncoderSizes, loader: &Loader<'_>) -> Result<Self> {
+        match sizes {
+            EncoderSizes::Wav2Vec2(config) => {
+                Wav2Vec2::load(config, loader).map(|encoder| Self::Wav2Vec2(Box::new(encoder)))
             }
-            Some("mimi") => {
-                let config = serde_json::from_value(config.clone()).map_err(fault)?;
-                Mimi::load(&config, loader).map(|encoder| Self::Mimi(Box::new(encoder)))
-            }
-            other => {
-                let got = other.unwrap_or("nothing");
-                Err(Error::config(
-                    "encoder's config.json: model_type",
-                    format!("expected wav2vec2 or mimi, got {got}"),
-                ))
+            EncoderSizes::Mimi(config) => {
+                Mimi::load(config, loader).map(|encoder| Self::Mimi(Box::new(encoder)))
             }
         }
     }

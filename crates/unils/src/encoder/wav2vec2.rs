@@ -87,6 +87,26 @@ impl Wav2Vec2Config {
         }
     }
 
+    /// Numbers in the matrices of the transformer and the convolutions: nearly all that the encoder has.
+    pub fn numbers(&self) -> u64 {
+        let width = self.hidden_size as u64;
+        let layer = 4 * width * width + 2 * width * self.intermediate_size as u64;
+        let inputs = std::iter::once(1).chain(self.conv_dim.iter().copied());
+        let convolutions = self.conv_dim.iter().zip(inputs).zip(&self.conv_kernel);
+        let convolutions: u64 =
+            convolutions.map(|((&outputs, inputs), &taps)| (outputs * inputs * taps) as u64).sum();
+        let positions =
+            width * (width / self.num_conv_pos_embedding_groups as u64) * self.num_conv_pos_embeddings as u64;
+        self.num_hidden_layers as u64 * layer + convolutions + positions
+    }
+
+    /// Features that `samples` samples give: 199 for 4 s of the XLS-R and base families, 0 for too few samples.
+    pub fn features(&self, samples: usize) -> usize {
+        self.conv_kernel.iter().zip(&self.conv_stride).fold(samples, |length, (&taps, &stride)| {
+            length.checked_sub(taps).map_or(0, |rest| rest / stride + 1)
+        })
+    }
+
     /// Checks the sizes against each other and against sane bounds.
     ///
     /// # Errors

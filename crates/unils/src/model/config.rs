@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::checkpoint::toml_fault;
 use crate::codec::CodecConfig;
 use crate::error::{Error, Result};
 use crate::generator::{GeneratorConfig, Sampling};
@@ -90,7 +91,7 @@ impl ModelConfig {
     /// [`Error::Config`] with the line, or with the field whose size is impossible.
     pub fn from_toml(text: &str, place: &str) -> Result<Self> {
         let config: Self =
-            toml::from_str(text).map_err(|error| Error::config(place, error.to_string().trim()))?;
+            toml::from_str(text).map_err(|error| Error::config(place, toml_fault(text, &error)))?;
         config.checked()
     }
 
@@ -139,6 +140,8 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
         section.get(key).and_then(Value::as_u64).map(|size| size as usize).ok_or_else(|| missing(key))
     };
     let schedule = codec_section.get("V_PATCH_NUMS").and_then(Value::as_array);
+    let tokens = |tokens: &Value| tokens.as_u64().map(|tokens| tokens as usize);
+    let schedule: Option<Vec<usize>> = schedule.and_then(|schedule| schedule.iter().map(tokens).collect());
     let schedule = schedule.ok_or_else(|| missing("V_PATCH_NUMS"))?;
     let codec = CodecConfig {
         motion_dim: size(codec_section, "MOTION_DIM")?,
@@ -146,7 +149,7 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
         heads: size(codec_section, "T_NUM_HEADS")?,
         depth: size(codec_section, "T_DEPTH")?,
         code_width: size(codec_section, "V_CODE_DIM")?,
-        schedule: schedule.iter().filter_map(Value::as_u64).map(|tokens| tokens as usize).collect(),
+        schedule,
     };
     let generator = match model.get("VAE_CONFIG") {
         None => None,
@@ -179,7 +182,7 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
 }
 
 fn missing(key: &str) -> Error {
-    Error::config(format!("meta_cfg.MODEL.{key}"), "missing or not a number")
+    Error::config(format!("meta_cfg.MODEL.{key}"), "missing, or not a whole number or a list of them")
         .with_hint("name the sizes yourself with --preset")
 }
 
@@ -211,6 +214,11 @@ mod tests {
             let error = ModelConfig::from_toml(&paper.replacen(from, to, 1), "test.toml").unwrap_err();
             assert!(error.to_string().contains(place), "{place}: {error}");
         }
+        let meta = serde_json::json!({ "MODEL": { "V_PATCH_NUMS": [1, 2.5, 5] } });
+        let error = ModelConfig::from_meta(&meta, None).unwrap_err();
+        assert!(error.to_string().contains("V_PATCH_NUMS"), "{error}");
+        let error = ModelConfig::from_toml("preset = 1\nspace = ?", "test.toml").unwrap_err().to_string();
+        assert!(error.starts_with("test.toml: line 2: ") && !error.contains('\n'), "{error}");
         assert!(ModelConfig::preset("papr").unwrap_err().to_string().contains("paper_small"));
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{ModelConfig, describe};
-use crate::checkpoint::{Dtype, TensorFile, TensorSpec, write_tensors};
+use super::{ModelConfig, describe, is_encoder_copy, limits};
+use crate::checkpoint::{Dtype, TensorFile, TensorSpec, stored_as, write_tensors};
 use crate::codec::Codec;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::nn::{LoadReport, Loader};
 /// How a checkpoint is converted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConvertOptions {
-    /// Stores half-precision numbers.
+    /// Stores matrices in half precision; norms, biases and motion statistics stay as they are.
     pub half: bool,
     /// Preset whose sizes count instead of the checkpoint's description.
     pub preset: Option<String>,
@@ -30,8 +30,10 @@ pub struct ConvertOptions {
 pub struct ConvertReport {
     /// The tensors.
     pub weights: PathBuf,
+    /// The configuration's file.
+    pub config_file: PathBuf,
     /// The configuration.
-    pub config: PathBuf,
+    pub config: ModelConfig,
     /// What the model took from the source; its unused tensors were left behind.
     pub report: LoadReport,
     /// Bytes of the tensors' file.
@@ -42,34 +44,23 @@ pub struct ConvertReport {
 /// TOML of the same name. The model is built once from the source, so that what is written is known to load.
 ///
 /// # Errors
-/// As [`super::Model::open`], and [`Error::Argument`] for a target of another ending. Nothing is left half
-/// written.
+/// As [`super::Model::open`], and [`Error::Argument`] for a target of another ending, and naming the tensor for a
+/// value beyond half precision. Nothing is left half written.
 pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result<ConvertReport> {
     if target.extension().is_none_or(|ending| ending != "safetensors") {
         return Err(Error::argument(target.display(), "expected a name ending in .safetensors"));
     }
     let file = TensorFile::open(source)?;
     let config = describe(&file, options.preset.as_deref())?;
-    let device = DeviceKind::Cpu.open()?;
-    let loader = Loader::new(&file, &device, false);
-    loader.ignore(|name| name.starts_with("audio_encoder."));
-    match &config.generator {
-        Some(generator) => Generator::load(generator, &config.codec, &loader).map(drop)?,
-        None => Codec::load(&config.codec, &loader).map(drop)?,
-    }
-    let report = loader.finish()?;
-    let dtype = if options.half { Dtype::F16 } else { Dtype::F32 };
-    let is_kept = |name: &&str| {
-        !name.starts_with("audio_encoder.") && report.unused.iter().all(|unused| unused != name)
+    let report = load_once(&file, &config)?;
+    let is_kept = |name: &&str| !is_encoder_copy(name) && report.unused.iter().all(|unused| unused != name);
+    let spec = |name: &str| {
+        let shape = file.info(name)?.shape;
+        // Norms, biases and motion statistics are few, and small deviations would vanish.
+        let dtype = if options.half && shape.len() > 1 { Dtype::F16 } else { Dtype::F32 };
+        Some(TensorSpec { name: name.to_owned(), dtype, shape })
     };
-    let specs: Vec<TensorSpec> = file
-        .names()
-        .filter(is_kept)
-        .filter_map(|name| {
-            let shape = file.info(name)?.shape;
-            Some(TensorSpec { name: name.to_owned(), dtype, shape })
-        })
-        .collect();
+    let specs: Vec<TensorSpec> = file.names().filter(is_kept).filter_map(spec).collect();
     let config_path = target.with_extension("toml");
     let mut config_file = AtomicFile::create(&config_path)?;
     let text = ModelConfig::to_toml(&config)?;
@@ -78,16 +69,24 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
         ("program".to_owned(), format!("unils {}", env!("CARGO_PKG_VERSION"))),
         ("source".to_owned(), source.file_name().unwrap_or_default().to_string_lossy().into_owned()),
     ]);
-    write_tensors(target, &specs, &notes, |_, spec| {
-        let values = file.read_f32(&spec.name)?;
-        let bytes = if options.half {
-            values.iter().flat_map(|&x| half::f16::from_f32(x).to_le_bytes()).collect()
-        } else {
-            values.iter().flat_map(|x| x.to_le_bytes()).collect()
-        };
-        Ok(Cow::Owned(bytes))
+    write_tensors(target, &specs, &notes, |_, spec| match file.borrow_f32(&spec.name) {
+        Some(values) => stored_as(spec, values),
+        None => Ok(Cow::Owned(stored_as(spec, &file.read_f32(&spec.name)?)?.into_owned())),
     })?;
     config_file.commit()?;
     let bytes = std::fs::metadata(target).map_err(|error| Error::io("read", target, error))?.len();
-    Ok(ConvertReport { weights: target.to_owned(), config: config_path, report, bytes })
+    Ok(ConvertReport { weights: target.to_owned(), config_file: config_path, config, report, bytes })
+}
+
+/// Builds the model and drops it.
+fn load_once(file: &TensorFile, config: &ModelConfig) -> Result<LoadReport> {
+    limits::check(limits::numbers(config), file)?;
+    let device = DeviceKind::Cpu.open()?;
+    let loader = Loader::new(file, &device, false);
+    loader.ignore(is_encoder_copy);
+    match &config.generator {
+        Some(generator) => Generator::load(generator, &config.codec, &loader).map(drop)?,
+        None => Codec::load(&config.codec, &loader).map(drop)?,
+    }
+    loader.finish()
 }

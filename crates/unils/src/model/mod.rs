@@ -17,6 +17,7 @@
 
 mod config;
 mod convert;
+mod limits;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -28,15 +29,23 @@ pub use convert::{ConvertOptions, ConvertReport, convert};
 
 use crate::checkpoint::TensorFile;
 use crate::device::DeviceKind;
-use crate::encoder::{Encoder, Wav2Vec2, Wav2Vec2Config};
+use crate::encoder::{Encoder, EncoderSizes, Wav2Vec2Config};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
-use crate::motion::Stats;
+use crate::motion::{SAMPLES_PER_FRAME, Stats};
 use crate::nn::{LoadReport, Loader, RandomWeights};
 
 /// Tensors that tell a checkpoint's stage.
 const GENERATOR_MARK: &str = "sos_embed";
 const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
+
+/// Most features that an encoder may give for a frame of motion; the known ones give 1 or 2.
+const MOST_FEATURES: usize = 16;
+
+/// A frozen speech encoder that training code saved along (the released files have none): known, and not used.
+fn is_encoder_copy(name: &str) -> bool {
+    name.starts_with("audio_encoder.")
+}
 
 /// Where a model's parts lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,8 +84,9 @@ impl Model {
             let error = Error::checkpoint(file.path().display(), "a motion codec alone, without a generator");
             return Err(error.with_hint("name a generator's checkpoint: its codec is inside"));
         };
+        limits::check(limits::numbers(&config), &file)?;
         let loader = Loader::new(&file, &device, kind.is_cpu());
-        loader.ignore(|name| name.starts_with("audio_encoder."));
+        loader.ignore(is_encoder_copy);
         let mut generator = Generator::load(sizes, &config.codec, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         if let Some(path) = &files.stats {
@@ -85,8 +95,9 @@ impl Model {
         let encoder = match (&files.encoder, sizes.audio_dim) {
             (_, None) => None,
             (Some(folder), Some(audio_dim)) => {
-                let (encoder, report) = open_encoder(folder, &device, kind.is_cpu())?;
-                check_features(folder, &encoder, audio_dim)?;
+                let window = generator.codec().window();
+                let (encoder, report) = open_encoder(folder, &device, kind.is_cpu(), window)?;
+                check_width(folder, &encoder, audio_dim)?;
                 reports.push(("encoder".to_owned(), report));
                 Some(encoder)
             }
@@ -112,11 +123,11 @@ impl Model {
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {
             let loader = Loader::new(&source, &device, kind.is_cpu());
-            let wav2vec2 =
-                Encoder::Wav2Vec2(Box::new(Wav2Vec2::load(&Wav2Vec2Config::xls_r_300m(), &loader)?));
-            check_features(Path::new("random encoder"), &wav2vec2, audio_dim)?;
+            let sizes = EncoderSizes::Wav2Vec2(Box::new(Wav2Vec2Config::xls_r_300m()));
+            let made = Encoder::load(&sizes, &loader)?;
+            check_width(Path::new("random encoder"), &made, audio_dim)?;
             reports.push(("encoder".to_owned(), loader.finish()?));
-            encoder = Some(wav2vec2);
+            encoder = Some(made);
         }
         Ok(Self { config: config.clone(), generator, encoder, device, reports })
     }
@@ -183,18 +194,27 @@ pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> 
     Ok(config)
 }
 
-fn open_encoder(folder: &Path, device: &Device, pack: bool) -> Result<(Encoder, LoadReport)> {
+/// Opens the encoder for windows of `window` frames.
+fn open_encoder(folder: &Path, device: &Device, pack: bool, window: usize) -> Result<(Encoder, LoadReport)> {
     let file = TensorFile::open(folder)?;
     let Some(config) = file.meta() else {
         return Err(Error::checkpoint(folder.display(), "no config.json beside the encoder's weights")
             .with_hint("name the whole folder of the Hugging Face repository"));
     };
+    let sizes = EncoderSizes::parse(config)?;
+    let features = sizes.features(window * SAMPLES_PER_FRAME);
+    if !(1..=MOST_FEATURES * window).contains(&features) {
+        let what = format!("{features} features for a window of {window} frames");
+        return Err(Error::config(folder.join("config.json").display(), what)
+            .with_hint("are kernels and strides those that the encoder was trained with?"));
+    }
+    limits::check(sizes.numbers(), &file)?;
     let loader = Loader::new(&file, device, pack);
-    let encoder = Encoder::load(config, &loader)?;
+    let encoder = Encoder::load(&sizes, &loader)?;
     Ok((encoder, loader.finish()?))
 }
 
-fn check_features(folder: &Path, encoder: &Encoder, audio_dim: usize) -> Result<()> {
+fn check_width(folder: &Path, encoder: &Encoder, audio_dim: usize) -> Result<()> {
     let found = encoder.feature_dim();
     if found == audio_dim {
         return Ok(());

@@ -34,6 +34,11 @@ impl Golden {
         self.0.info(name).is_some()
     }
 
+    /// Tensors whose names begin so.
+    pub fn count(&self, prefix: &str) -> usize {
+        self.0.names().filter(|name| name.starts_with(prefix)).count()
+    }
+
     pub fn shape(&self, name: &str) -> Vec<usize> {
         self.0.info(name).unwrap_or_else(|| panic!("no reference tensor {name}")).shape
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::LATENT_STRIDE;
+use crate::audio::MODEL_RATE;
 use crate::codec::{check_size, check_transformer};
 use crate::error::{Error, Result};
 
@@ -142,6 +143,30 @@ impl MimiConfig {
     /// Samples of one frame of the transformer.
     pub fn hop(&self) -> usize {
         self.upsampling_ratios.iter().product()
+    }
+
+    /// Numbers in the matrices of the transformer and the convolutions: nearly all that the encoder has.
+    pub fn numbers(&self) -> u64 {
+        let width = self.hidden_size as u64;
+        let layer = 4 * width * width + 2 * width * self.intermediate_size as u64;
+        // A stage's strided convolution to twice the channels, and the block before it.
+        let stage = |(index, stride): (usize, usize)| {
+            let channels = (self.num_filters << index) as u64;
+            let inside = channels / self.compress as u64;
+            4 * channels * channels * stride as u64
+                + channels * inside * (self.residual_kernel_size as u64 + 1)
+        };
+        let stages: u64 = self.strides().into_iter().enumerate().map(stage).sum();
+        let last =
+            width * (self.num_filters << self.upsampling_ratios.len()) as u64 * self.last_kernel_size as u64;
+        self.num_hidden_layers as u64 * layer + stages + last + 2 * LATENT_STRIDE as u64 * width * width
+    }
+
+    /// Features that `samples` samples at the other models' 16 kHz give: 100 for 4 s.
+    pub fn features_16k(&self, samples: usize) -> usize {
+        let own = samples as u64 * u64::from(self.sampling_rate);
+        let frames = own.div_ceil(u64::from(MODEL_RATE)).div_ceil(self.hop() as u64);
+        frames.next_multiple_of(LATENT_STRIDE as u64) as usize
     }
 
     /// Checks the sizes against each other and against sane bounds.
