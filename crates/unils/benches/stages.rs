@@ -73,7 +73,11 @@ fn main() {
     let state = generator.begin(2, &Start::default());
     let mut bits = None;
     let time = best(|| {
-        bits = Some(generator.sample_bits(&mut state.clone(), Some(&voices), &sampling, &mut |_| ()));
+        bits = Some(
+            generator
+                .sample_bits(&mut state.clone(), Some(&voices), &sampling, &mut |_| ())
+                .expect("the CPU answers"),
+        );
     });
     row("generator: bits of a window (about)", time, 110.0);
     let Some(bits) = bits else { return };

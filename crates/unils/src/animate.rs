@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::audio::Conversation;
 use crate::error::{Error, Result};
-use crate::generator::{GenerationState, Sampling, Start};
+use crate::generator::{GenerationState, Sampling, Start, values};
 use crate::model::Model;
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
 
@@ -142,7 +142,7 @@ impl<'a> Animator<'a> {
     /// The next window's motion, (participants, frames, channels) row-major, from its two tracks at 16 kHz.
     ///
     /// # Errors
-    /// [`Error::Argument`] for tracks of another length.
+    /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
     pub fn window(&mut self, tracks: &[Vec<f32>; 2]) -> Result<Vec<f32>> {
         let samples = self.window_samples();
         if let Some(wrong) = tracks.iter().find(|track| track.len() != samples) {
@@ -152,13 +152,13 @@ impl<'a> Animator<'a> {
         let voices = self.listen(tracks);
         let started = Instant::now();
         let generator = self.model.generator();
-        let bits = generator.sample_bits(&mut self.state, voices.as_ref(), &self.sampling, &mut |_| ());
+        let bits = generator.sample_bits(&mut self.state, voices.as_ref(), &self.sampling, &mut |_| ())?;
         let sampled = Instant::now();
         self.times.generator += sampled - started;
         let window = generator.close_window(&mut self.state, bits);
-        let motion = window.motion.into_data().convert::<f32>().try_into_vec();
+        let motion = values(window.motion)?;
         self.times.codec += sampled.elapsed();
-        motion.map_err(|error| Error::device("device", format!("{error:?}")))
+        Ok(motion)
     }
 
     /// Own and partner's features for each participant, `(P, S, A)`.

@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::Tensor;
-use common::{FORWARD, Golden, ROUTES, codec};
+use common::{FORWARD, Golden, ROUTES, codec, values};
 use unils::nn::Rotary;
 
 #[test]
@@ -37,6 +37,35 @@ fn encoder_and_quantiser() {
         golden.check("vq_out", quantized.sum, FORWARD);
         golden.check_exact("bits", quantized.bits);
     }
+}
+
+#[test]
+fn auxiliary_losses() {
+    let golden = Golden::open("codec.safetensors");
+    let codec = codec(false);
+    let quantized = codec.quantizer().quantize(golden.tensor("enc_out"));
+    let losses = codec.quantizer().losses(&quantized);
+    let mut totals = Vec::new();
+    for (k, loss) in losses.into_iter().enumerate() {
+        golden.check_values(&format!("level{k}.commit_loss"), &values(loss.commit), FORWARD);
+        golden.check_values(&format!("level{k}.persample_entropy"), &values(loss.sample_entropy), FORWARD);
+        golden.check_values(&format!("level{k}.codebook_entropy"), &values(loss.batch_entropy), FORWARD);
+        let total = values(loss.total);
+        golden.check_values(&format!("level{k}.aux_loss"), &total, FORWARD);
+        totals.extend(total);
+    }
+    golden.check_values("vq_losses", &totals, FORWARD);
+    golden.check_values("vq_loss", &[totals.iter().sum::<f32>() / totals.len() as f32], FORWARD);
+}
+
+#[test]
+fn flipped_bits_are_repaired_by_later_scales() {
+    let golden = Golden::open("codec.safetensors");
+    let codec = codec(false);
+    let flips: Vec<Tensor<3>> = (0..4).map(|k| golden.tensor(&format!("flip.level{k}.mask"))).collect();
+    let quantized = codec.quantizer().quantize_flipping(golden.tensor("enc_out"), &flips);
+    golden.check_exact("flip.real_bits", quantized.bits);
+    golden.check_exact("flip.flip_bits", quantized.coded_bits);
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{FORWARD, Golden, ROUTES, generator, largest_difference, values, wav2vec2};
 use unils::codec::{CodecConfig, Schedule};
-use unils::generator::{Conditions, Generator, GeneratorConfig, Layout, Sampling, ScaleLogits, Start};
+use unils::generator::{
+    Conditions, Generator, GeneratorConfig, Layout, Sampling, ScaleLogits, Start, bit_cross_entropy,
+};
 use unils::nn::{Loader, RandomWeights};
 
 const SCALES: usize = 5;
@@ -37,7 +39,13 @@ fn positions_and_masks() {
 }
 
 /// The blocks one after the other, checking the tensors whose names `golden` has.
-fn check_forward(golden: &Golden, generator: &Generator, conditions: &Conditions, next: Tensor<3>) {
+fn check_forward(
+    golden: &Golden,
+    generator: &Generator,
+    conditions: &Conditions,
+    next: Tensor<3>,
+    bits: Tensor<3>,
+) {
     let mut x = generator.embed(conditions, Some(next.clone()), SCALES);
     golden.check("block_in", x.clone(), FORWARD);
     let mask = generator.mask(generator.layout().tokens());
@@ -59,7 +67,9 @@ fn check_forward(golden: &Golden, generator: &Generator, conditions: &Conditions
         x = block.feed_forward.forward(x);
         golden.check(&format!("block{index}_out"), x.clone(), FORWARD);
     }
-    golden.check("logits", generator.forward(conditions, Some(next), SCALES), FORWARD);
+    let logits = generator.forward(conditions, Some(next), SCALES);
+    golden.check("logits", logits.clone(), FORWARD);
+    golden.check_values("ce_loss", &values(bit_cross_entropy(logits, bits)), FORWARD);
 }
 
 #[test]
@@ -74,9 +84,9 @@ fn audio_free_forward() {
         golden.check("prev_feat", previous.clone(), FORWARD);
         let bits = codec.quantizer().quantize(codec.encode(golden.tensor("motion_code"))).bits;
         golden.check_exact("gt_motion_bits", bits.clone());
-        let next = codec.quantizer().accumulated_next(bits);
+        let next = codec.quantizer().accumulated_next(bits.clone());
         golden.check("next_feat", next.clone(), FORWARD);
-        check_forward(&golden, &generator, &Conditions { style, previous, voices: None }, next);
+        check_forward(&golden, &generator, &Conditions { style, previous, voices: None }, next, bits);
         assert_eq!(generator.layout().positions().len(), golden.shape("rope_pos")[0]);
     }
 }
@@ -114,10 +124,10 @@ fn dual_track_forward() {
         golden.check("prev_feat", previous.clone(), FORWARD);
         let bits = codec.quantizer().quantize(codec.encode(motion("motion_code"))).bits;
         golden.check_exact("gt_motion_bits", bits.clone());
-        let next = codec.quantizer().accumulated_next(bits);
+        let next = codec.quantizer().accumulated_next(bits.clone());
         golden.check("next_feat", next.clone(), FORWARD);
         let voices = Some([own, partner]);
-        check_forward(&golden, &generator, &Conditions { style, previous, voices }, next);
+        check_forward(&golden, &generator, &Conditions { style, previous, voices }, next, bits);
     }
 }
 
@@ -166,6 +176,7 @@ fn check_generation(
             Way::Cached => generator.generate_window_observed(&mut state, voices, &greedy, &mut observe),
             Way::Plain => generator.generate_window_plainly(&mut state, voices, &greedy, &mut observe),
         };
+        let generated = generated.unwrap();
         bits.extend(values(generated.bits));
         motion.extend(values(generated.motion));
     }
@@ -281,7 +292,7 @@ fn other_sizes_give_the_same_both_ways() {
             let mut logits = Vec::new();
             let mut observe = |scale: ScaleLogits<'_>| logits.extend_from_slice(scale.guided);
             for _ in 0..2 {
-                match way {
+                let window = match way {
                     Way::Cached => {
                         generator.generate_window_observed(&mut state, voices.as_ref(), &greedy, &mut observe)
                     }
@@ -289,6 +300,7 @@ fn other_sizes_give_the_same_both_ways() {
                         generator.generate_window_plainly(&mut state, voices.as_ref(), &greedy, &mut observe)
                     }
                 };
+                window.unwrap();
             }
             logits
         };
@@ -316,8 +328,10 @@ fn a_batch_of_two_equals_two_single_runs() {
     let mut both = generator.begin(2, &start);
     let mut alone = generator.begin(1, &start);
     for _ in 0..2 {
-        let pair = generator.generate_window(&mut both, Some(&[own.clone(), partner.clone()]), &sampling);
-        let single = generator.generate_window(&mut alone, Some(&[first.clone(), second.clone()]), &sampling);
+        let pair =
+            generator.generate_window(&mut both, Some(&[own.clone(), partner.clone()]), &sampling).unwrap();
+        let single =
+            generator.generate_window(&mut alone, Some(&[first.clone(), second.clone()]), &sampling).unwrap();
         let (pair, single) = (values(pair.motion), values(single.motion));
         assert!(largest_difference(&pair[..single.len()], &single) < 1e-4);
         assert!(largest_difference(&pair[single.len()..], &single) > 1e-2, "participants should differ");

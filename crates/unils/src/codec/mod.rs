@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-pub use quantizer::{Quantized, Quantizer, ScaleCode};
+pub use quantizer::{Quantized, Quantizer, ScaleCode, ScaleLoss};
 pub use schedule::Schedule;
 pub use transformer::{AttentionBlock, FeedForwardBlock, Half};
 

@@ -2,12 +2,18 @@
 //! (arXiv 2404.02905). Between the codec's encoder and decoder; its bits are what the generators predict.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, activation};
 
 use super::schedule::{Schedule, area_matrix, linear_matrix};
 
 /// Norms below this count as this when a residual is put on the unit sphere.
 const MIN_NORM: f64 = 1e-12;
+/// Sharpness of the soft bits whose entropies the auxiliary loss takes.
+const SOFTNESS: f64 = 100.0;
+/// Added inside the entropies' logarithms.
+const LOG_EPSILON: f64 = 1e-8;
+const COMMIT_WEIGHT: f64 = 0.2;
+const ENTROPY_WEIGHT: f64 = 0.1;
 
 /// One scale of [`Quantized`].
 #[derive(Debug, Clone)]
@@ -20,11 +26,26 @@ pub struct ScaleCode {
     pub up: Tensor<3>,
 }
 
+/// What keeps one scale's codes close and its bits in use; scalars.
+#[derive(Debug, Clone)]
+pub struct ScaleLoss {
+    /// Squared distance of a token's code from its place on the sphere, mean over tokens.
+    pub commit: Tensor<1>,
+    /// Entropy of a token's soft bits, mean over tokens: small when tokens are decided.
+    pub sample_entropy: Tensor<1>,
+    /// Entropy of the mean soft bits: large when all codes are used.
+    pub batch_entropy: Tensor<1>,
+    /// The weighted sum that training minimises.
+    pub total: Tensor<1>,
+}
+
 /// What the quantiser makes of a latent.
 #[derive(Debug, Clone)]
 pub struct Quantized {
-    /// 0/1, all scales concatenated coarse to fine, `(B, L, C)`.
+    /// 0/1, all scales concatenated coarse to fine, `(B, L, C)`: the signs of the residuals.
     pub bits: Tensor<3>,
+    /// The bits that were coded: the same unless some were flipped.
+    pub coded_bits: Tensor<3>,
     /// Sum of all scales at the window's length: the decoder's input, `(B, T, C)`.
     pub sum: Tensor<3>,
     /// Each scale's intermediate values.
@@ -72,22 +93,50 @@ impl Quantizer {
 
     /// Quantises a latent `(B, T, C)`.
     pub fn quantize(&self, latent: Tensor<3>) -> Quantized {
+        self.quantize_flipping(latent, &[])
+    }
+
+    /// [`Quantizer::quantize`] with errors put in: `flips[k]` `(B, p, C)` is 1 where a bit of scale `k` is coded
+    /// wrongly. Later scales see the residual of the wrong code, so their bits repair it.
+    pub fn quantize_flipping(&self, latent: Tensor<3>, flips: &[Tensor<3>]) -> Quantized {
         let mut residual = latent;
         let mut sum = residual.zeros_like();
         let mut bits = Vec::new();
+        let mut coded_bits = Vec::new();
         let mut scales = Vec::new();
         for k in 0..self.schedule.scales().len() {
             let at_scale = self.downsample(k, residual.clone());
             let norm = at_scale.clone().square().sum_dim(2).sqrt().clamp_min(MIN_NORM);
             let unit = at_scale.clone() / norm;
             let scale_bits = unit.clone().greater_elem(0.0).float();
-            let up = self.upsample(k, self.values(scale_bits.clone()));
+            let coded = match flips.get(k) {
+                Some(flip) => (scale_bits.clone() - flip.clone()).abs(),
+                None => scale_bits.clone(),
+            };
+            let up = self.upsample(k, self.values(coded.clone()));
             residual = residual - up.clone();
             sum = sum + up.clone();
             bits.push(scale_bits);
+            coded_bits.push(coded);
             scales.push(ScaleCode { residual: at_scale, unit, up });
         }
-        Quantized { bits: Tensor::cat(bits, 1), sum, scales }
+        Quantized { bits: Tensor::cat(bits, 1), coded_bits: Tensor::cat(coded_bits, 1), sum, scales }
+    }
+
+    /// The auxiliary loss of each scale; gradients pass to the places on the sphere.
+    pub fn losses(&self, quantized: &Quantized) -> Vec<ScaleLoss> {
+        let loss = |scale: &ScaleCode| {
+            let unit = scale.unit.clone();
+            let code = self.values(unit.clone().greater_elem(0.0).float()).detach();
+            let commit = (code - unit.clone()).square().sum_dim(2).mean();
+            let soft = activation::sigmoid(unit * (-4.0 * SOFTNESS / (self.code_width as f64).sqrt()));
+            let sample_entropy = entropy(soft.clone()).sum_dim(2).mean();
+            let batch_entropy = entropy(soft.mean_dim(0).mean_dim(1)).sum();
+            let spread = (sample_entropy.clone() - batch_entropy.clone()) / SOFTNESS;
+            let total = commit.clone() * COMMIT_WEIGHT + spread * ENTROPY_WEIGHT;
+            ScaleLoss { commit, sample_entropy, batch_entropy, total }
+        };
+        quantized.scales.iter().map(loss).collect()
     }
 
     /// The codes of bits: `+-1/sqrt(C)`, same shape.
@@ -165,4 +214,11 @@ impl Quantizer {
         let pairs = self.codes(bits).into_iter().zip(&self.next);
         Tensor::cat(pairs.map(|(codes, next)| next.clone().matmul(codes)).collect(), 1)
     }
+}
+
+/// Entropy of each probability of a bit, in nats.
+fn entropy(p: Tensor<3>) -> Tensor<3> {
+    let q = p.clone().neg() + 1.0;
+    let term = |p: Tensor<3>| p.clone() * (p + LOG_EPSILON).log();
+    (term(p) + term(q)).neg()
 }

@@ -10,6 +10,7 @@ use burn::tensor::Tensor;
 use super::block::VoiceContext;
 use super::model::{Conditions, Generator};
 use super::sampler::{Noise, Sampling};
+use crate::error::{Error, Result};
 use crate::nn::{KvCache, add_to_rows};
 
 /// A window of motion for each participant.
@@ -95,12 +96,15 @@ impl Generator {
     ///
     /// `voices`: audio features of own voice and partner's voice, `(P, S, A)` each; ignored by an audio-free
     /// generator, `None` = silence without features (the unconditional branch's input).
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails; so do the other ways below.
     pub fn generate_window(
         &self,
         state: &mut GenerationState,
         voices: Option<&[Tensor<3>; 2]>,
         sampling: &Sampling,
-    ) -> Window {
+    ) -> Result<Window> {
         self.generate_window_observed(state, voices, sampling, &mut |_| ())
     }
 
@@ -111,9 +115,9 @@ impl Generator {
         voices: Option<&[Tensor<3>; 2]>,
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
-    ) -> Window {
-        let bits = self.sample_bits(state, voices, sampling, observe);
-        self.close_window(state, bits)
+    ) -> Result<Window> {
+        let bits = self.sample_bits(state, voices, sampling, observe)?;
+        Ok(self.close_window(state, bits))
     }
 
     /// The first half of a window: all its bits, `(P, L, C)`.
@@ -123,7 +127,7 @@ impl Generator {
         voices: Option<&[Tensor<3>; 2]>,
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
-    ) -> Tensor<3> {
+    ) -> Result<Tensor<3>> {
         let mut pass = CachedPass::new(self, state, voices, sampling);
         let mut logits = |k: usize, accumulated: Option<Tensor<3>>| pass.scale(k, accumulated);
         self.sample_scales(state, sampling, observe, &mut logits)
@@ -146,7 +150,7 @@ impl Generator {
         voices: Option<&[Tensor<3>; 2]>,
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
-    ) -> Window {
+    ) -> Result<Window> {
         let conditional = Conditions {
             style: state.style.clone(),
             previous: state.previous.clone(),
@@ -173,8 +177,8 @@ impl Generator {
             });
             Tensor::cat(passes.collect(), 0)
         };
-        let bits = self.sample_scales(state, sampling, observe, &mut logits);
-        self.close_window(state, bits)
+        let bits = self.sample_scales(state, sampling, observe, &mut logits)?;
+        Ok(self.close_window(state, bits))
     }
 
     /// Samples scale after scale from `logits_of`, which maps (scale, accumulated feature `(P, p, C)`) to
@@ -185,7 +189,7 @@ impl Generator {
         sampling: &Sampling,
         observe: &mut dyn FnMut(ScaleLogits<'_>),
         logits_of: &mut dyn FnMut(usize, Option<Tensor<3>>) -> Tensor<3>,
-    ) -> Tensor<3> {
+    ) -> Result<Tensor<3>> {
         let quantizer = self.codec().quantizer();
         let participants = state.noise.len();
         let scales = quantizer.schedule().scales();
@@ -195,7 +199,7 @@ impl Generator {
             let input = sum.clone().map(|sum| quantizer.downsample(k, sum));
             let logits = logits_of(k, input);
             let device = logits.device();
-            let logits = values(logits);
+            let logits = values(logits)?;
             let size = tokens * 2 * quantizer.code_width();
             let mut drawn = Vec::with_capacity(participants * size / 2);
             for (participant, noise) in state.noise.iter_mut().enumerate() {
@@ -211,13 +215,14 @@ impl Generator {
             sum = Some(quantizer.add_scale(sum.take(), k, quantizer.values(scale_bits.clone())));
             bits.push(scale_bits);
         }
-        Tensor::cat(bits, 1)
+        Ok(Tensor::cat(bits, 1))
     }
 }
 
-/// The tensor's values in row-major order.
-fn values(tensor: Tensor<3>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_into_vec().unwrap_or_default()
+/// The tensor's values in row-major order, brought from the device.
+pub(crate) fn values(tensor: Tensor<3>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| Error::device("device", format!("{error:?}")))?;
+    data.convert::<f32>().try_into_vec().map_err(|error| Error::device("device", format!("{error:?}")))
 }
 
 /// One window's pass with kept keys and values. Rows: participants with their conditions, then, if guidance

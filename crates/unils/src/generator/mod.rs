@@ -10,14 +10,17 @@
 mod block;
 mod generate;
 mod layout;
+mod loss;
 mod model;
 mod sampler;
 
 use serde::{Deserialize, Serialize};
 
 pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
+pub(crate) use generate::values;
 pub use generate::{GenerationState, ScaleLogits, Start, Window};
 pub use layout::Layout;
+pub use loss::bit_cross_entropy;
 pub use model::{Conditions, Generator};
 pub use sampler::{Noise, Sampling};
 

@@ -398,6 +398,9 @@ impl PackedCache {
 fn attend_lanes(batches: &[[Lanes<'_>; 3]], heads: usize, width: usize) -> Vec<f32> {
     let queries = batches.first().map_or(0, |[q, _, _]| q.tokens);
     let row = heads * width;
+    if queries == 0 {
+        return Vec::new();
+    }
     // Head-major while computing (each task owns a slice), token-major when returned.
     let mut by_head = vec![0.0f32; batches.len() * queries * row];
     by_head.par_chunks_mut(queries * width).enumerate().for_each(|(index, out)| {

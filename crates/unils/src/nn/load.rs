@@ -94,7 +94,7 @@ impl LoadReport {
 }
 
 /// Names listed in full before the rest is counted.
-const LISTED: usize = 6;
+const LISTED: usize = 3;
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
