@@ -242,7 +242,11 @@ pub fn animate_timed(
             return Err(Error::Interrupted);
         }
     }
-    let names: Vec<String> = conversation.summary().into_iter().map(|track| track.name).collect();
+    let names = conversation.summary().into_iter().map(|track| match track.channel {
+        Some(channel) => format!("{}, channel {channel}", track.name),
+        None => track.name,
+    });
+    let names: Vec<String> = names.collect();
     let meta = MotionMeta {
         participants: if names.len() == participants { names } else { Vec::new() },
         preset: Some(model.config().preset.clone()),

@@ -349,22 +349,26 @@ fn positional_convolution(config: &Wav2Vec2Config, loader: &Loader<'_>) -> Conv1
         ("weight_g", "weight_v")
     };
     let lengths = loader.values(length, &[1, 1, kernel], <[f32]>::to_vec);
-    let mut weight = loader.values(direction, &options.weight_shape(), <[f32]>::to_vec);
-    let mut norms = vec![0.0f64; kernel];
-    for taps in weight.chunks_exact(kernel) {
+    let direction = loader.values(direction, &options.weight_shape(), <[f32]>::to_vec);
+    let weight = weight_norm(&lengths, direction);
+    let bias = loader.values("bias", &[width], <[f32]>::to_vec);
+    loader.conv_from(&weight, Some(&bias), options)
+}
+
+/// Scales each tap of a row-major `(outputs, inputs, taps)` direction to its length.
+fn weight_norm(lengths: &[f32], mut direction: Vec<f32>) -> Vec<f32> {
+    let mut norms = vec![0.0f64; lengths.len()];
+    for taps in direction.chunks_exact(lengths.len()) {
         for (norm, &tap) in norms.iter_mut().zip(taps) {
             *norm += f64::from(tap) * f64::from(tap);
         }
     }
-    let scales: Vec<f32> =
-        lengths.iter().zip(&norms).map(|(&length, norm)| (f64::from(length) / norm.sqrt()) as f32).collect();
-    for taps in weight.chunks_exact_mut(kernel) {
-        for (tap, scale) in taps.iter_mut().zip(&scales) {
-            *tap *= scale;
-        }
+    let scales = lengths.iter().zip(&norms).map(|(&length, norm)| (f64::from(length) / norm.sqrt()) as f32);
+    let scales: Vec<f32> = scales.collect();
+    for taps in direction.chunks_exact_mut(lengths.len()) {
+        taps.iter_mut().zip(&scales).for_each(|(tap, scale)| *tap *= scale);
     }
-    let bias = loader.values("bias", &[width], <[f32]>::to_vec);
-    loader.conv_from(&weight, Some(&bias), options)
+    direction
 }
 
 /// Attention and feed-forward with their norms.
@@ -414,5 +418,34 @@ impl Layer {
 
     fn feed_forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
         self.down.add_to(self.up.forward_then(x, Activation::Gelu), residual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::TensorFile;
+
+    #[test]
+    fn both_spellings_give_the_reference_weight() {
+        let open = |name: &str| {
+            TensorFile::open(format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let expected = open("wav2vec2.safetensors").read_f32("pos_conv_effective_weight").unwrap();
+        for (folder, prefix, length, direction) in [
+            (
+                "hf_wav2vec2_tiny",
+                "",
+                "parametrizations.weight.original0",
+                "parametrizations.weight.original1",
+            ),
+            ("hf_wav2vec2_tiny_pretraining", "wav2vec2.", "weight_g", "weight_v"),
+        ] {
+            let file = open(folder);
+            let read = |name| file.read_f32(&format!("{prefix}encoder.pos_conv_embed.conv.{name}")).unwrap();
+            let ours = weight_norm(&read(length), read(direction));
+            let error = ours.iter().zip(&expected).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(ours.len() == expected.len() && error < 1e-6, "{folder}: {error}");
+        }
     }
 }
