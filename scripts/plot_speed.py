@@ -14,7 +14,7 @@ parts = theirs["runs"][0]["parts"]
 encoder = 2 * parts["encoder, both tracks once"]["min"]
 whole = parts["both participants, in all"]["min"]
 rows = [
-    ("PyTorch, the release's way", [encoder, whole - encoder]),
+    ("PyTorch reference", [encoder, whole - encoder]),
     ("UniLS in Rust", [mine["encoder"], mine["total"] - mine["encoder"]]),
 ]
 colours = ("#3b6ea5", "#e08a3c")
