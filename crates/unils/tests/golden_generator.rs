@@ -313,6 +313,29 @@ fn other_sizes_give_the_same_both_ways() {
     }
 }
 
+/// Without features, absent voices are heard the same on both ways, and as features that are all zero.
+#[test]
+fn no_voices_are_silent_voices() {
+    let generator = generator("gen_tiny.safetensors", Some(32), true);
+    let sampling = Sampling { greedy: true, ..Sampling::default() };
+    let zeros: Tensor<3> = Tensor::zeros([1, 39, 32], &Device::flex());
+    let run = |way: Way, voices: Option<&[Tensor<3>; 2]>| {
+        let mut state = generator.begin(1, &Start::default());
+        let mut logits = Vec::new();
+        let mut observe = |scale: ScaleLogits<'_>| logits.extend_from_slice(scale.conditional);
+        let window = match way {
+            Way::Cached => generator.generate_window_observed(&mut state, voices, &sampling, &mut observe),
+            Way::Plain => generator.generate_window_plainly(&mut state, voices, &sampling, &mut observe),
+        };
+        window.unwrap();
+        logits
+    };
+    let expected = run(Way::Plain, Some(&[zeros.clone(), zeros]));
+    for way in [Way::Cached, Way::Plain] {
+        assert!(largest_difference(&run(way, None), &expected) < 1e-5);
+    }
+}
+
 /// A dyad as one batch gives each participant what it gets alone.
 #[test]
 fn a_batch_of_two_equals_two_single_runs() {

@@ -18,7 +18,7 @@ pub struct Conditions {
     pub style: Tensor<3>,
     /// Previous window's feature, `(B, T, C)`.
     pub previous: Tensor<3>,
-    /// Audio features of the generated participant and of the partner, `(B, S, A)` each; `None` without audio.
+    /// Audio features of the generated participant and of the partner, `(B, S, A)` each; `None` = absent voices.
     pub voices: Option<[Tensor<3>; 2]>,
 }
 
@@ -191,9 +191,11 @@ impl Generator {
         let mask = self.mask(tokens);
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.self_attention.forward(x, &rotary, Some(mask.clone()));
-            if let Some(voices) = &conditions.voices
-                && let Some(contexts) = self.listen(index, voices)
-            {
+            let contexts = match &conditions.voices {
+                Some(voices) => self.listen(index, voices),
+                None => self.listen_to_nothing(index),
+            };
+            if let Some(contexts) = contexts {
                 x = self.cross_attend(index, x, &rotary, &contexts);
             }
             x = block.feed_forward.forward(x);

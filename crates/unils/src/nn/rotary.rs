@@ -36,16 +36,6 @@ impl Rotary {
         Self { cos: cut(&self.cos), sin: cut(&self.sin) }
     }
 
-    /// Number of positions.
-    pub fn len(&self) -> usize {
-        self.cos.dims()[0]
-    }
-
-    /// True for a table without positions.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The device that the tables are on.
     pub fn device(&self) -> Device {
         self.cos.device()
