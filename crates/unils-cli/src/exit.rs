@@ -63,7 +63,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
         // `unils inspect x | head`: the reader has seen enough.
         Some(unils::Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => OK,
         Some(unils::Error::Io { .. }) => FILES,
-        Some(unils::Error::Audio(_) | unils::Error::Motion(_)) => INPUT,
+        Some(unils::Error::Audio(_) | unils::Error::Motion(_) | unils::Error::Face(_)) => INPUT,
         Some(unils::Error::Checkpoint(_) | unils::Error::Config(_)) => MODEL,
         Some(unils::Error::Argument(_)) => USAGE,
         Some(unils::Error::Device(_)) => DEVICE,
@@ -122,6 +122,7 @@ mod tests {
             (unils::Error::argument("a", "b").into(), USAGE),
             (unils::Error::audio("a", "b").into(), INPUT),
             (unils::Error::motion("a", "b").into(), INPUT),
+            (unils::Error::face("a", "b").into(), INPUT),
             (io(ErrorKind::StorageFull).into(), FILES),
             (io(ErrorKind::BrokenPipe).into(), OK),
             (unils::Error::checkpoint("a", "b").into(), MODEL),

@@ -58,6 +58,9 @@ pub enum Error {
     /// A motion file or value cannot be used.
     #[error("{0}")]
     Motion(Fault),
+    /// A face model, head or rig cannot be used.
+    #[error("{0}")]
+    Face(Fault),
     /// A checkpoint, tensor file or model directory cannot be used.
     #[error("{0}")]
     Checkpoint(Fault),
@@ -90,6 +93,8 @@ impl Error {
         audio => Audio,
         /// A motion fault at `place`.
         motion => Motion,
+        /// A fault of a face at `place`.
+        face => Face,
         /// A checkpoint fault at `place`.
         checkpoint => Checkpoint,
         /// A configuration fault at `place`.
@@ -110,6 +115,7 @@ impl Error {
     pub fn with_hint(mut self, hint: impl fmt::Display) -> Self {
         if let Self::Audio(fault)
         | Self::Motion(fault)
+        | Self::Face(fault)
         | Self::Checkpoint(fault)
         | Self::Config(fault)
         | Self::Argument(fault)
@@ -132,6 +138,7 @@ impl Error {
             },
             Self::Audio(fault)
             | Self::Motion(fault)
+            | Self::Face(fault)
             | Self::Checkpoint(fault)
             | Self::Config(fault)
             | Self::Argument(fault)

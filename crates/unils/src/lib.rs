@@ -16,6 +16,7 @@ pub mod codec;
 pub mod device;
 pub mod encoder;
 pub mod error;
+pub mod face;
 pub mod file;
 pub mod generator;
 pub mod model;

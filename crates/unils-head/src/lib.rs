@@ -1,0 +1,1 @@
+//! Generates the head that `unils` ships.

@@ -1,0 +1,1 @@
+//! Pictures of faces: a software renderer, still and moving pictures, plots.
