@@ -7,7 +7,7 @@
 //!
 //! [`audio`] (files to two 16 kHz tracks) → [`encoder`] (speech features) → [`generator`] (bits, scale by scale)
 //! → [`codec`] (bits to motion) → [`motion`] (what the numbers mean, smoothing) → [`mod@file`] (npz, npy, csv, json).
-//! [`mod@animate`] runs that path; [`model`] opens it from [`checkpoint`]s on a [`device`]; [`nn`] holds the layers.
+//! A [`face`] shows motion as vertices, [`metrics`] say how good it is. [`mod@animate`] runs that path; [`model`] opens it from [`checkpoint`]s on a [`device`]; [`nn`] holds the layers.
 
 pub mod animate;
 pub mod audio;
@@ -19,6 +19,7 @@ pub mod error;
 pub mod face;
 pub mod file;
 pub mod generator;
+pub mod metrics;
 pub mod model;
 pub mod motion;
 pub mod nn;

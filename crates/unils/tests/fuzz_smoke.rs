@@ -15,6 +15,8 @@
 mod audio;
 #[path = "fuzz/checkpoint.rs"]
 mod checkpoint;
+#[path = "fuzz/head.rs"]
+mod head;
 #[path = "fuzz/motion.rs"]
 mod motion;
 
@@ -39,6 +41,11 @@ fn audio_files() {
 #[test]
 fn checkpoints() {
     fuzz("checkpoint", &["fuzz/checkpoint", "checkpoints"], checkpoint::checkpoint);
+}
+
+#[test]
+fn heads() {
+    fuzz("head", &["heads", "heads/sparse"], head::head);
 }
 
 #[test]

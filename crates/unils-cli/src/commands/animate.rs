@@ -1,6 +1,6 @@
 //! `unils animate`: voices to motion.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,14 +9,16 @@ use serde::Serialize;
 use unils::animate::{AnimateOptions, StageTimes, animate_timed};
 use unils::audio::{Conversation, ConversationOptions, TrackSummary};
 use unils::checkpoint::TensorFile;
-use unils::file::{AtomicFile, MotionFormat, ReadOptions, read_motion, write_motion_to};
+use unils::file::{ReadOptions, read_motion};
 use unils::generator::Sampling;
 use unils::model::{Model, ModelFiles, describe};
 use unils::motion::{Motion, SAMPLES_PER_FRAME};
 use unils::nn::LoadReport;
 use unils::{Error, Result};
+use unils_render::export::{Format, check_outputs};
+use unils_render::video::{MixOptions, VoiceMix};
 
-use super::{Context, limit_threads};
+use super::{Context, faces, limit_threads, render};
 use crate::args::{Animate, ModelArguments, SamplingArguments};
 use crate::cache::Cache;
 use crate::interrupt::{self, Graceful};
@@ -79,6 +81,12 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
         return Err(error.with_hint("leave it out: several channels of one file are averaged").into());
     }
     let mut conversation = Conversation::open(&arguments.inputs, &voices)?;
+    let participants = arguments.participants.map_or(conversation.voices(), usize::from);
+    let cast = faces::cast(&arguments.faces, &formats, participants)?;
+    let sound = formats
+        .contains(&Format::Mp4)
+        .then(|| VoiceMix::open(&arguments.inputs, &voices, &MixOptions { spread: arguments.faces.spread }));
+    let sound = sound.transpose()?;
     limit_threads(&arguments.compute)?;
     let files = locate(&arguments.model)?;
     context.reporter.note(format_args!("loading {}", files.checkpoint.display()));
@@ -99,12 +107,14 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
     if interrupt::requested() {
         return Err(Error::Interrupted.into());
     }
-    write(&arguments.outputs, &formats, &motion)?;
+    let outputs = faces::write(&motion, &arguments.outputs, &cast, sound, &arguments.faces, context)?;
     let seconds = motion.duration_s();
+    let mut notices = conversation.notices().to_vec();
+    notices.extend(cast.notices(motion.space()));
     let summary = Summary {
-        outputs: arguments.outputs.clone(),
+        outputs,
         voices: conversation.summary(),
-        notices: conversation.notices().to_vec(),
+        notices,
         preset: model.config().preset.clone(),
         loaded: model.reports().iter().cloned().collect(),
         checkpoint: files.checkpoint,
@@ -141,35 +151,6 @@ fn animate(
         meter.set(progress.frames_done);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
-}
-
-/// Formats of the outputs; nothing is computed for a file that could not be written.
-fn check_outputs(outputs: &[PathBuf]) -> Result<Vec<MotionFormat>> {
-    let formats = outputs.iter().map(MotionFormat::from_path).collect::<Result<Vec<_>>>()?;
-    let mut seen = BTreeSet::new();
-    for path in outputs {
-        // Begun and dropped: leaves nothing, and an older file stays.
-        AtomicFile::create(path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // Where the folder cannot be resolved, its spelling is what there is.
-        let folder = folder.unwrap_or(Path::new("."));
-        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        if !seen.insert((place, path.file_name())) {
-            return Err(Error::argument(path.display(), "is named twice as an output"));
-        }
-    }
-    Ok(formats)
-}
-
-/// Writes all outputs, and names them only when all are complete.
-fn write(outputs: &[PathBuf], formats: &[MotionFormat], motion: &Motion) -> Result<()> {
-    let mut written = Vec::new();
-    for (path, &format) in outputs.iter().zip(formats) {
-        let mut file = AtomicFile::create(path)?;
-        write_motion_to(format, &mut file, motion).map_err(|source| Error::io("write", path, source))?;
-        written.push(file);
-    }
-    written.into_iter().try_for_each(AtomicFile::commit)
 }
 
 /// Model files as named, or from the cache.
@@ -249,9 +230,7 @@ fn report(summary: &Summary, context: Context) -> anyhow::Result<()> {
         ),
     );
     facts.add_some("memory", summary.peak_memory_bytes.map(output::bytes));
-    for path in &summary.outputs {
-        facts.add("written", path.display());
-    }
+    render::add_written(&mut facts, &summary.outputs);
     // The files are the result; what was done is a note.
     context.reporter.note(facts.text().trim_end());
     Ok(())

@@ -14,6 +14,7 @@ use unils::motion::{Group, Motion, Stats};
 use unils::{Error, Result};
 
 use super::Context;
+use super::head_facts::{self, HeadFacts};
 use crate::args::Inspect;
 use crate::output::{self, Facts};
 
@@ -26,6 +27,7 @@ const LARGEST_TEXT: u64 = 256 << 20;
 enum Found {
     Audio(Audio),
     Motion(MotionFacts),
+    Head(Box<HeadFacts>),
     Checkpoint(Box<Checkpoint>),
     Configuration {
         config: ModelConfig,
@@ -126,6 +128,7 @@ fn look(path: &Path, list_tensors: bool) -> Result<Found> {
             Ok(Found::Configuration { config: ModelConfig::from_toml(&read_text(path)?, &name(path))? })
         }
         "json" => json(path),
+        "glb" | "gltf" => head_facts::read(path).map(Box::new).map(Found::Head),
         "npz" | "npy" | "csv" => motion(path),
         "wav" | "flac" | "mp3" | "ogg" | "oga" | "opus" | "m4a" | "mp4" | "aac" => audio(path),
         _ if is_audio => audio(path),
@@ -253,6 +256,7 @@ fn text(found: &Found) -> String {
     match found {
         Found::Audio(audio) => audio_text(audio),
         Found::Motion(motion) => motion_text(motion),
+        Found::Head(head) => head.facts().text(),
         Found::Checkpoint(checkpoint) => checkpoint_text(checkpoint),
         Found::Configuration { config } => {
             facts.add("kind", "model configuration");

@@ -5,8 +5,13 @@ mod bench;
 mod completions;
 mod convert;
 mod doctor;
+mod faces;
 mod fetch;
+mod fit;
+mod head_facts;
 mod inspect;
+mod plot;
+mod render;
 
 use crate::args::{Arguments, Command, ComputeArguments};
 use crate::progress::Reporter;
@@ -25,6 +30,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let context = Context { is_json: arguments.json, reporter: Reporter::new(arguments.quiet) };
     match arguments.command {
         Command::Animate(arguments) => animate::run(&arguments, context),
+        Command::Render(arguments) => render::run(&arguments, context),
+        Command::Plot(arguments) => plot::run(&arguments, context),
+        Command::Fit(arguments) => fit::run(&arguments, context),
         Command::Inspect(arguments) => inspect::run(&arguments, context),
         Command::Convert(arguments) => convert::run(&arguments, context),
         Command::Fetch(arguments) => fetch::run(&arguments, context),

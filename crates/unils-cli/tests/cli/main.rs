@@ -6,4 +6,5 @@ mod bad_input;
 mod fetch;
 mod hub_server;
 mod others;
+mod render;
 mod support;

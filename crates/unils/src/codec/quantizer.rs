@@ -113,14 +113,23 @@ impl Quantizer {
                 Some(flip) => (scale_bits.clone() - flip.clone()).abs(),
                 None => scale_bits.clone(),
             };
-            let up = self.upsample(k, self.values(coded.clone()));
-            residual = residual - up.clone();
+            let code = self.straight_through(&unit, self.values(coded.clone()));
+            let up = self.upsample(k, code);
+            residual = residual - up.clone().detach();
             sum = sum + up.clone();
             bits.push(scale_bits);
             coded_bits.push(coded);
             scales.push(ScaleCode { residual: at_scale, unit, up });
         }
         Quantized { bits: Tensor::cat(bits, 1), coded_bits: Tensor::cat(coded_bits, 1), sum, scales }
+    }
+
+    /// A token's code, whose gradient passes to its place on the sphere.
+    fn straight_through(&self, unit: &Tensor<3>, code: Tensor<3>) -> Tensor<3> {
+        if !unit.is_autodiff() {
+            return code;
+        }
+        unit.clone() + (code - unit.clone()).detach()
     }
 
     /// The auxiliary loss of each scale; gradients pass to the places on the sphere.

@@ -234,36 +234,43 @@ impl Normals {
 }
 
 /// `a + b`.
+#[inline]
 pub fn add(a: Vec3, b: Vec3) -> Vec3 {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
 }
 
 /// `a - b`.
+#[inline]
 pub fn sub(a: Vec3, b: Vec3) -> Vec3 {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
 /// `a` times a number.
+#[inline]
 pub fn scale(a: Vec3, factor: f32) -> Vec3 {
     a.map(|value| value * factor)
 }
 
 /// The scalar product.
+#[inline]
 pub fn dot(a: Vec3, b: Vec3) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 /// The vector product.
+#[inline]
 pub fn cross(a: Vec3, b: Vec3) -> Vec3 {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 /// The length.
+#[inline]
 pub fn length(a: Vec3) -> f32 {
     dot(a, a).sqrt()
 }
 
 /// `a` at length 1; (0, 0, 1) if it has none.
+#[inline]
 pub fn unit(a: Vec3) -> Vec3 {
     let length = length(a);
     if length > 1e-20 { scale(a, 1.0 / length) } else { [0.0, 0.0, 1.0] }

@@ -1,7 +1,8 @@
 //! From a frame of motion to vertices: what every face can do, and the rotation of heads.
 
-use super::mesh::{Mesh, Vec3, length, scale};
+use super::mesh::{Mesh, Vec3};
 use crate::motion::{Group, Space};
+pub use crate::motion::{rotation_from_angles, rotation_from_axis_angle};
 
 /// A head that motion moves.
 pub trait Face: Send + Sync {
@@ -14,6 +15,12 @@ pub trait Face: Send + Sync {
     /// The vertices for a frame of motion ([`Space::width`] numbers), the head's rotation included; `positions` is
     /// overwritten.
     fn pose(&self, frame: &[f32], positions: &mut Vec<Vec3>);
+
+    /// How far each vertex follows the head's rotation, 0 (shoulders) to 1 (face); empty if not known or all do.
+    /// Framing and alignment ask for it.
+    fn head_weights(&self) -> &[f32] {
+        &[]
+    }
 }
 
 /// Rows of the head's rotation matrix in a frame of motion: axis-angle in FLAME-108, yaw, pitch and roll in ARKit-55.
@@ -24,30 +31,4 @@ pub fn head_rotation(space: Space, frame: &[f32]) -> [Vec3; 3] {
         Space::Arkit55 => rotation_from_angles(angle(0), angle(1), angle(2)),
         Space::Flame108 => rotation_from_axis_angle([angle(0), angle(1), angle(2)]),
     }
-}
-
-/// `R_y(yaw) R_x(pitch) R_z(roll)` as rows; radians.
-pub fn rotation_from_angles(yaw: f32, pitch: f32, roll: f32) -> [Vec3; 3] {
-    let ((sy, cy), (sx, cx), (sz, cz)) = (yaw.sin_cos(), pitch.sin_cos(), roll.sin_cos());
-    [
-        [cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx],
-        [cx * sz, cx * cz, -sx],
-        [cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx],
-    ]
-}
-
-/// The rotation about an axis by its length in radians, as rows (Rodrigues).
-pub fn rotation_from_axis_angle(axis_angle: Vec3) -> [Vec3; 3] {
-    let angle = length(axis_angle);
-    if angle < 1e-12 {
-        return [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    }
-    let [x, y, z] = scale(axis_angle, 1.0 / angle);
-    let (s, c) = angle.sin_cos();
-    let t = 1.0 - c;
-    [
-        [c + x * x * t, x * y * t - z * s, x * z * t + y * s],
-        [y * x * t + z * s, c + y * y * t, y * z * t - x * s],
-        [z * x * t - y * s, z * y * t + x * s, c + z * z * t],
-    ]
 }

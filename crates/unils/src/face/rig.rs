@@ -2,6 +2,7 @@
 
 use super::mesh::{Mesh, Vec3, add, dot, first_non_finite, scale, sub};
 use super::pose::{Face, head_rotation, rotation_from_angles};
+pub use crate::motion::{EYE_PITCH, EYE_YAW};
 use crate::motion::{Space, Unit};
 use crate::{Error, Result};
 
@@ -26,12 +27,6 @@ pub struct Eye {
     /// Its vertices, ascending.
     pub vertices: Vec<u32>,
 }
-
-/// Radians that an eyeball turns for an `eyeLookIn` or `eyeLookOut` of 1.
-pub const EYE_YAW: f32 = 0.52;
-
-/// Radians that an eyeball turns for an `eyeLookUp` or `eyeLookDown` of 1.
-pub const EYE_PITCH: f32 = 0.44;
 
 /// A head that [`Space::Arkit55`] moves.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,6 +177,10 @@ impl Face for BlendshapeRig {
 
     fn mesh(&self) -> &Mesh {
         &self.mesh
+    }
+
+    fn head_weights(&self) -> &[f32] {
+        &self.head_weights
     }
 
     fn pose(&self, frame: &[f32], positions: &mut Vec<Vec3>) {

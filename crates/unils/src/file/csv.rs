@@ -1,14 +1,15 @@
 //! Motion as a table: one row a participant and frame, facts in `#` lines above the header.
 //!
 //! Numbers have the fewest digits that read back as the same f32. A table that is read may have its channels in
-//! any order, matched by name; `participant`, `frame` and `time_s` may be missing, the `#` lines too.
+//! any order, matched by name; `participant`, `frame` and `time_s` may be missing, the `#` lines too. A table of the
+//! Live Link Face app is known by its header ([`live_link`]).
 
 use std::io::{self, BufRead, Read, Write};
 
 use serde_json::{Map, Value};
 
 use super::facts::{Facts, at};
-use super::{ReadOptions, read_fault};
+use super::{ReadOptions, live_link, read_fault};
 use crate::motion::{Motion, Space, shorten};
 use crate::{Error, Result};
 
@@ -45,6 +46,9 @@ pub(super) fn write(writer: &mut impl Write, motion: &Motion) -> io::Result<()> 
 pub(super) fn read(reader: impl BufRead, place: &str, options: &ReadOptions) -> Result<Motion> {
     let mut lines = Lines { reader, place, text: Vec::new(), number: 0, ended: false };
     let (facts, header) = read_head(&mut lines)?;
+    if live_link::is_live_link(&header) {
+        return live_link::read(&mut lines, &header, place, options);
+    }
     let (columns, space) = Columns::parse(&header, &facts, options, place)?;
     let mut table = Table { columns, values: Vec::new(), row: vec![0.0; space.width()], clips: Vec::new() };
     while let Some(line) = lines.next()? {
@@ -71,7 +75,7 @@ pub(super) fn read(reader: impl BufRead, place: &str, options: &ReadOptions) -> 
 }
 
 /// The lines of a table, counted from 1.
-struct Lines<'p, R> {
+pub(super) struct Lines<'p, R> {
     reader: R,
     place: &'p str,
     text: Vec<u8>,
@@ -83,7 +87,7 @@ struct Lines<'p, R> {
 
 impl<R: BufRead> Lines<'_, R> {
     /// The next line without its end and the blanks around it.
-    fn next(&mut self) -> Result<Option<&str>> {
+    pub(super) fn next(&mut self) -> Result<Option<&str>> {
         self.text.clear();
         let got = self.reader.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut self.text);
         let got = got.map_err(|error| read_fault(self.place, error))?;
@@ -102,7 +106,8 @@ impl<R: BufRead> Lines<'_, R> {
         }
     }
 
-    fn here(&self) -> String {
+    /// The file and the last line read.
+    pub(super) fn here(&self) -> String {
         format!("{}, line {}", self.place, self.number)
     }
 }

@@ -1,7 +1,8 @@
 //! Motion in files: what `animate` writes and `--style` and `--previous` read.
 //!
 //! The path's ending chooses the format: `.npz` (all of it, for NumPy), `.npy` (the numbers alone), `.csv` (a row a
-//! frame, for tables), `.json` (for everything else). `docs/formats.md` describes each with its keys and units.
+//! frame, for tables), `.json` (for everything else), `.livelink.csv` (as Epic's Live Link Face app records, to read
+//! and write). `docs/formats.md` describes each with its keys and units.
 //! Numbers come back to the last bit from all of them. Files are written whole or not at all ([`AtomicFile`]);
 //! what is read is checked, and costs memory for what is there, not for what is declared.
 //!
@@ -20,6 +21,7 @@ mod atomic;
 mod csv;
 mod facts;
 mod json;
+mod live_link;
 pub mod npy;
 pub mod npz;
 mod npz_motion;
@@ -32,6 +34,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 pub use atomic::{AtomicFile, Removed, remove_unfinished};
+pub use live_link::{is_live_link_path, write_live_link, write_live_link_to};
 
 use crate::motion::{Motion, Space, shorten};
 use crate::{Error, Result};
@@ -150,12 +153,17 @@ fn read_motion_from(
     }
 }
 
-/// Writes a motion file; its ending chooses the format. The file is there whole or not at all.
+/// Writes a motion file; its ending chooses the format. The file is there whole or not at all. `NAME.livelink.csv`
+/// asks for Live Link Face's table, a file a participant: see [`write_live_link`].
 ///
 /// # Errors
-/// [`Error::Argument`] for an unknown ending, [`Error::Io`] if it cannot be written.
+/// [`Error::Argument`] for an unknown ending, [`Error::Io`] if it cannot be written, [`Error::Motion`] for Live Link
+/// Face's table of motion that is not [`Space::Arkit55`].
 pub fn write_motion(path: impl AsRef<Path>, motion: &Motion) -> Result<()> {
     let path = path.as_ref();
+    if is_live_link_path(path) {
+        return write_live_link(path, motion).map(drop);
+    }
     let format = MotionFormat::from_path(path)?;
     let mut file = AtomicFile::create(path)?;
     write_motion_to(format, &mut file, motion).map_err(|error| Error::io("write", path, error))?;

@@ -21,7 +21,7 @@ pub(crate) use generate::values;
 pub use generate::{GenerationState, ScaleLogits, Start, Window};
 pub use layout::Layout;
 pub use loss::bit_cross_entropy;
-pub use model::{Conditions, Generator};
+pub use model::{BlockPaths, Conditions, Generator};
 pub use sampler::{Noise, Sampling};
 
 use crate::codec::{check_size, check_transformer};

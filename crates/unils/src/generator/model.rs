@@ -1,7 +1,7 @@
 //! The generator's network and its plain, teacher-forced pass.
 
-use burn::module::Module;
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::module::{Module, Param};
+use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::block::{Block, VoiceContext};
 use super::{GeneratorConfig, Layout};
@@ -31,11 +31,11 @@ pub struct Generator {
     codec: Codec,
     code_embedding: Linear,
     /// `(1, 1, D)` each.
-    start: Tensor<3>,
-    style_embedding: Tensor<3>,
-    previous_embedding: Tensor<3>,
-    /// `(L, D)`: the level embedding of each token of the scales.
-    level_embedding: Tensor<2>,
+    start: Param<Tensor<3>>,
+    style_embedding: Param<Tensor<3>>,
+    previous_embedding: Param<Tensor<3>>,
+    /// `(scales, D)`.
+    level_embedding: Param<Tensor<2>>,
     /// `(1, 1, A)`: added to own and partner's audio features.
     voice_embeddings: Option<VoiceEmbeddings>,
     blocks: Vec<Block>,
@@ -52,8 +52,34 @@ pub struct Generator {
 /// What tells own and partner's audio features apart, `(1, 1, A)` each.
 #[derive(Module, Debug)]
 struct VoiceEmbeddings {
-    own: Tensor<3>,
-    partner: Tensor<3>,
+    own: Param<Tensor<3>>,
+    partner: Param<Tensor<3>>,
+}
+
+/// How much the branches of a block count for each sample of a batch, `(B, 1, 1)` each: 0 for a branch that is left
+/// out, else above 1 so that the mean is 1 (stochastic depth, arXiv 1603.09382).
+#[derive(Debug, Clone)]
+pub struct BlockPaths {
+    /// Of the attention among the sequence's tokens.
+    pub self_attention: Tensor<3>,
+    /// Of the attention to the generated participant's voice.
+    pub own: Tensor<3>,
+    /// Of the attention to the partner's voice.
+    pub partner: Tensor<3>,
+    /// Of the feed-forward part.
+    pub feed_forward: Tensor<3>,
+}
+
+/// `x + path * (residual(x) - x)` for a layer that adds to its input.
+fn through(
+    path: Option<&Tensor<3>>,
+    x: Tensor<3>,
+    residual: impl FnOnce(Tensor<3>) -> Tensor<3>,
+) -> Tensor<3> {
+    match path {
+        None => residual(x),
+        Some(path) => x.clone() + (residual(x.clone()) - x) * path.clone(),
+    }
 }
 
 impl Generator {
@@ -64,24 +90,19 @@ impl Generator {
     pub fn load(config: &GeneratorConfig, codec: &CodecConfig, loader: &Loader<'_>) -> Result<Self> {
         config.validate()?;
         let bits = codec.code_width;
-        let codec = Codec::load(codec, &loader.at("base_codec"))?;
+        let codec = Codec::load(codec, &loader.at("base_codec").frozen())?;
         let layout = Layout::new(codec.quantizer().schedule().clone());
         let width = config.width;
         let trunk = loader.at("attn_blocks");
-        let levels = trunk.tensor("lvl_embed.weight", [layout.schedule().scales().len(), width]);
-        let level_of_token: Vec<i32> = layout.scale_of_tokens().into_iter().map(|k| k as i32).collect();
-        let tokens = level_of_token.len();
-        let level_of_token: Tensor<1, Int> =
-            Tensor::from_data(TensorData::new(level_of_token, [tokens]), loader.device());
         Ok(Self {
             code_embedding: loader.linear("code_token_embed", [width, bits]),
-            start: loader.tensor("sos_embed", [1, 1, width]),
-            style_embedding: trunk.tensor("style_pos", [1, 1, width]),
-            previous_embedding: trunk.tensor("prev_pos", [1, 1, width]),
-            level_embedding: levels.select(0, level_of_token),
+            start: loader.parameter("sos_embed", [1, 1, width]),
+            style_embedding: trunk.parameter("style_pos", [1, 1, width]),
+            previous_embedding: trunk.parameter("prev_pos", [1, 1, width]),
+            level_embedding: trunk.parameter("lvl_embed.weight", [layout.schedule().scales().len(), width]),
             voice_embeddings: config.audio_dim.map(|audio_dim| VoiceEmbeddings {
-                own: trunk.tensor("self_pos", [1, 1, audio_dim]),
-                partner: trunk.tensor("other_pos", [1, 1, audio_dim]),
+                own: trunk.parameter("self_pos", [1, 1, audio_dim]),
+                partner: trunk.parameter("other_pos", [1, 1, audio_dim]),
             }),
             blocks: (0..config.depth)
                 .map(|index| Block::load(config, &trunk.at("attn_blocks").at(index)))
@@ -127,27 +148,26 @@ impl Generator {
 
     /// Channels of the audio features, if the generator listens to voices.
     pub fn audio_dim(&self) -> Option<usize> {
-        self.voice_embeddings.as_ref().map(|voices| voices.own.dims()[2])
+        self.voice_embeddings.as_ref().map(|voices| voices.own.val().dims()[2])
     }
 
     /// Conditioning tokens `(B, 2T, D)` from the style's and the previous window's features `(B, T, C)`.
     pub fn embed_conditions(&self, style: Tensor<3>, previous: Tensor<3>) -> Tensor<3> {
-        let style = self.code_embedding.forward(style) + self.style_embedding.clone();
-        let previous = self.code_embedding.forward(previous) + self.previous_embedding.clone();
+        let style = self.code_embedding.forward(style) + self.style_embedding.val();
+        let previous = self.code_embedding.forward(previous) + self.previous_embedding.val();
         Tensor::cat(vec![style, previous], 1)
     }
 
     /// Tokens of scale `k`, `(B, p, D)`: the start token for scale 0, else from the accumulated feature
     /// `(B, p, C)`.
     pub fn embed_scale(&self, k: usize, batch: usize, accumulated: Option<Tensor<3>>) -> Tensor<3> {
-        let range = self.layout.schedule().range(k);
-        let width = self.start.dims()[2];
-        let levels = self.level_embedding.clone().slice([range.clone(), 0..width]).unsqueeze::<3>();
+        let width = self.start.val().dims()[2];
+        let level = self.level_embedding.val().slice([k..k + 1, 0..width]).unsqueeze::<3>();
         let tokens = match accumulated {
-            None => self.start.clone().expand([batch, 1, width]),
+            None => self.start.val().expand([batch, 1, width]),
             Some(feature) => self.code_embedding.forward(feature),
         };
-        tokens + levels
+        tokens + level
     }
 
     /// What block `block` needs of the voices during a window: own, then partner; `None` without audio.
@@ -157,8 +177,8 @@ impl Generator {
         let positions = self.layout.audio_positions(voices[0].dims()[1]);
         let rotary = Rotary::new(&positions, self.head_width, &voices[0].device());
         Some([
-            own.listen(voices[0].clone() + embeddings.own.clone(), &rotary),
-            partner.listen(voices[1].clone() + embeddings.partner.clone(), &rotary),
+            own.listen(voices[0].clone() + embeddings.own.val(), &rotary),
+            partner.listen(voices[1].clone() + embeddings.partner.val(), &rotary),
         ])
     }
 
@@ -167,8 +187,8 @@ impl Generator {
         let embeddings = self.voice_embeddings.as_ref()?;
         let Block { own: Some(own), partner: Some(partner), .. } = &self.blocks[block] else { return None };
         Some([
-            own.listen_to_nothing(embeddings.own.clone()),
-            partner.listen_to_nothing(embeddings.partner.clone()),
+            own.listen_to_nothing(embeddings.own.val()),
+            partner.listen_to_nothing(embeddings.partner.val()),
         ])
     }
 
@@ -185,20 +205,39 @@ impl Generator {
         accumulated_next: Option<Tensor<3>>,
         scales: usize,
     ) -> Tensor<3> {
+        self.forward_dropping(conditions, accumulated_next, scales, &[])
+    }
+
+    /// [`Generator::forward`] with some of the branches of `paths[block]` left out, as in training; an empty slice
+    /// leaves none out.
+    pub fn forward_dropping(
+        &self,
+        conditions: &Conditions,
+        accumulated_next: Option<Tensor<3>>,
+        scales: usize,
+        paths: &[BlockPaths],
+    ) -> Tensor<3> {
         let mut x = self.embed(conditions, accumulated_next, scales);
         let [batch, tokens, width] = x.dims();
         let rotary = self.rotary.range(0, tokens);
         let mask = self.mask(tokens);
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.self_attention.forward(x, &rotary, Some(mask.clone()));
+            let paths = paths.get(index);
+            let hidden = Some(mask.clone());
+            x = through(paths.map(|p| &p.self_attention), x, |x| {
+                block.self_attention.forward(x, &rotary, hidden)
+            });
             let contexts = match &conditions.voices {
                 Some(voices) => self.listen(index, voices),
                 None => self.listen_to_nothing(index),
             };
-            if let Some(contexts) = contexts {
-                x = self.cross_attend(index, x, &rotary, &contexts);
+            if let (Some(own), Some(partner), Some([own_voice, partner_voice])) =
+                (&block.own, &block.partner, &contexts)
+            {
+                x = through(paths.map(|p| &p.own), x, |x| own.forward(x, &rotary, own_voice));
+                x = through(paths.map(|p| &p.partner), x, |x| partner.forward(x, &rotary, partner_voice));
             }
-            x = block.feed_forward.forward(x);
+            x = through(paths.map(|p| &p.feed_forward), x, |x| block.feed_forward.forward(x));
         }
         self.logits(x.slice([0..batch, self.layout.conditions()..tokens, 0..width]))
     }
@@ -246,6 +285,6 @@ impl Generator {
     /// `(n, n)`, true where the row's token must not look at the column's.
     pub fn mask(&self, tokens: usize) -> Tensor<2, Bool> {
         let hidden: Vec<bool> = self.layout.visible(tokens).into_iter().map(|visible| !visible).collect();
-        Tensor::from_data(TensorData::new(hidden, [tokens, tokens]), &self.start.device())
+        Tensor::from_data(TensorData::new(hidden, [tokens, tokens]), &self.start.val().device())
     }
 }

@@ -14,11 +14,20 @@
 //! ```
 
 mod clip;
+mod convert;
+mod mirror;
+mod rate;
 mod smooth;
 mod space;
 mod stats;
 
 pub use clip::{Motion, MotionMeta};
+pub use convert::{
+    EYE_PITCH, EYE_YAW, JAW_OPEN, angles_from_rotation, arkit_joints_from_flame, axis_angle_from_gaze,
+    axis_angle_from_rotation, flame_joints_from_arkit, gaze_from_axis_angle, gaze_from_look, joints_only,
+    look_from_gaze, rotation_from_angles, rotation_from_axis_angle,
+};
+pub(crate) use rate::between;
 pub use smooth::{SmoothStream, Smoother};
 pub(crate) use space::shorten;
 pub use space::{Channel, Group, RELEASE_COLUMNS, RELEASE_MIN_COLUMNS, Space, Unit};

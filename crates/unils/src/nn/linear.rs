@@ -7,6 +7,7 @@ use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::cpu::{PackedLinear, contiguous};
+use super::train::Adapter;
 
 /// What follows a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +50,7 @@ pub struct Linear {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a layer, of which there are hundreds at most")]
 enum Route {
     Plain(Plain),
     Packed(Packed),
@@ -60,12 +62,22 @@ struct Plain {
     weight: Param<Tensor<2>>,
     /// `(out)`.
     bias: Option<Param<Tensor<1>>>,
+    adapter: Option<Adapter>,
 }
+
+/// A weight `(in, out)` and a bias `(out)`.
+type Values = (Tensor<2>, Option<Tensor<1>>);
+type Parameters = (Param<Tensor<2>>, Option<Param<Tensor<1>>>);
 
 #[derive(Module, Debug)]
 struct Packed {
     #[module(skip)]
     weight: Arc<PackedLinear>,
+}
+
+/// A parameter that nothing changes.
+fn frozen<const N: usize>(tensor: Tensor<N>) -> Param<Tensor<N>> {
+    Param::from_tensor(tensor).set_require_grad(false)
 }
 
 impl Linear {
@@ -91,8 +103,23 @@ impl Linear {
         };
         // One real transposition here instead of a strided read in every product.
         let weight = contiguous(tensor(weight).reshape([outputs, inputs]).transpose());
-        let bias = bias.map(|bias| Param::from_tensor(tensor(bias)));
-        Self { route: Route::Plain(Plain { weight: Param::from_tensor(weight), bias }) }
+        let bias = bias.map(|bias| frozen(tensor(bias)));
+        Self { route: Route::Plain(Plain { weight: frozen(weight), bias, adapter: None }) }
+    }
+
+    /// The plain layer with its weight `(in, out)` and bias `(out)` made parameters by `parameters`.
+    pub(super) fn trained(self, parameters: impl FnOnce(Values) -> Parameters) -> Self {
+        let Route::Plain(plain) = self.route else { return self };
+        let (weight, bias) = parameters((plain.weight.val(), plain.bias.map(|bias| bias.val())));
+        Self { route: Route::Plain(Plain { weight, bias, adapter: None }) }
+    }
+
+    /// The plain layer with an adapter beside its weight.
+    pub(super) fn adapted(mut self, adapter: Adapter) -> Self {
+        if let Route::Plain(plain) = &mut self.route {
+            plain.adapter = Some(adapter);
+        }
+        self
     }
 
     /// `(..., in)` to `(..., out)`.
@@ -105,7 +132,9 @@ impl Linear {
         match &self.route {
             Route::Packed(packed) => packed.weight.forward(x, then),
             Route::Plain(plain) => {
-                then.forward(linear(x, plain.weight.val(), plain.bias.as_ref().map(Param::val)))
+                let added = plain.adapter.as_ref().map(|adapter| adapter.forward(x.clone()));
+                let y = linear(x, plain.weight.val(), plain.bias.as_ref().map(Param::val));
+                then.forward(added.map_or_else(|| y.clone(), |added| y.clone() + added))
             }
         }
     }

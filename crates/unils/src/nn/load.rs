@@ -9,9 +9,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use super::cpu::contiguous;
+use super::train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, hash};
 use super::{Conv1d, ConvOptions, LayerNorm, Linear};
 use crate::error::{Error, Result};
 
@@ -48,10 +51,8 @@ impl TensorSource for RandomWeights {
     }
 
     fn read(&self, name: &str, wanted: &[usize], use_values: &mut dyn FnMut(&[f32])) -> Result<()> {
-        // FNV-1a of the name: a tensor's values do not depend on the order in which tensors are asked for.
-        let hash =
-            name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        let mut state = hash ^ self.seed | 1;
+        // From the name: a tensor's values do not depend on the order in which tensors are asked for.
+        let mut state = hash(name.as_bytes()) ^ self.seed | 1;
         let fan_in: usize = wanted.iter().skip(1).product();
         // Norm scales and deviations near one, matrices at a size that keeps activations in range.
         let is_scale = wanted.len() == 1 && (name.ends_with("weight") || name.ends_with("std"));
@@ -126,28 +127,53 @@ struct Shared<'a> {
     source: &'a dyn TensorSource,
     device: Device,
     pack: bool,
+    plan: Option<&'a TrainingPlan>,
     asked: RefCell<BTreeSet<String>>,
     report: RefCell<LoadReport>,
+    parameters: RefCell<Vec<Parameter>>,
 }
 
 /// A place in a checkpoint's tree of names, from which layers are made.
 pub struct Loader<'a> {
     shared: Rc<Shared<'a>>,
     prefix: String,
+    /// Whether this subtree is left as it is while the rest of the model is trained.
+    is_frozen: bool,
 }
 
 impl<'a> Loader<'a> {
     /// The root of a source. `pack` lays weights out for the CPU route; leave it off on other devices, for
     /// training and for the plain reference.
     pub fn new(source: &'a dyn TensorSource, device: &Device, pack: bool) -> Self {
+        Self::with_plan(source, device, pack, None)
+    }
+
+    /// The root of a source whose model is trained as `plan` says. `pack` concerns what stays frozen.
+    pub fn for_training(
+        source: &'a dyn TensorSource,
+        device: &Device,
+        pack: bool,
+        plan: &'a TrainingPlan,
+    ) -> Self {
+        Self::with_plan(source, device, pack, Some(plan))
+    }
+
+    fn with_plan(
+        source: &'a dyn TensorSource,
+        device: &Device,
+        pack: bool,
+        plan: Option<&'a TrainingPlan>,
+    ) -> Self {
         let shared = Shared {
             source,
             device: device.clone(),
             pack,
+            plan,
             asked: RefCell::default(),
             report: RefCell::default(),
+            parameters: RefCell::default(),
         };
-        Self { shared: Rc::new(shared), prefix: String::new() }
+        Self { shared: Rc::new(shared), prefix: String::new(), is_frozen: plan.is_none() }
     }
 
     /// The device that tensors are put on.
@@ -157,7 +183,56 @@ impl<'a> Loader<'a> {
 
     /// The subtree `name`.
     pub fn at(&self, name: impl fmt::Display) -> Self {
-        Self { shared: Rc::clone(&self.shared), prefix: format!("{}{name}.", self.prefix) }
+        Self {
+            shared: Rc::clone(&self.shared),
+            prefix: format!("{}{name}.", self.prefix),
+            is_frozen: self.is_frozen,
+        }
+    }
+
+    /// The same subtree, left as it is even if the rest of the model is trained.
+    pub fn frozen(&self) -> Self {
+        Self { shared: Rc::clone(&self.shared), prefix: self.prefix.clone(), is_frozen: true }
+    }
+
+    /// What training does with the tensor `name` of this subtree.
+    fn role(&self, name: &str) -> Role {
+        match self.shared.plan {
+            Some(plan) if !self.is_frozen => plan.role(&format!("{}{name}", self.prefix)),
+            _ => Role::Frozen,
+        }
+    }
+
+    /// The tensors that training changes, in the order in which they were asked for.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.shared.parameters.borrow().clone()
+    }
+
+    /// A parameter from its tensor: with gradients if it is trained. `is_transposed` says that a checkpoint stores
+    /// the matrix the other way round.
+    fn parameter_of<const N: usize>(
+        &self,
+        name: &str,
+        tensor: Tensor<N>,
+        is_transposed: bool,
+    ) -> Param<Tensor<N>> {
+        let mut shape = tensor.dims().to_vec();
+        if is_transposed {
+            shape.reverse();
+        }
+        let parameter = Parameter { name: format!("{}{name}", self.prefix), shape, is_transposed };
+        let id = parameter.id();
+        self.shared.parameters.borrow_mut().push(parameter);
+        Param::initialized(id, tensor.autodiff().require_grad())
+    }
+
+    /// A tensor that training may change.
+    pub fn parameter<const N: usize>(&self, name: &str, shape: [usize; N]) -> Param<Tensor<N>> {
+        let tensor = self.tensor(name, shape);
+        match self.role(name) {
+            Role::Trained => self.parameter_of(name, tensor, false),
+            Role::Frozen | Role::Adapted => Param::from_tensor(tensor).set_require_grad(false),
+        }
     }
 
     /// True when the source has the tensor in this subtree (random weights have every tensor).
@@ -203,11 +278,49 @@ impl<'a> Loader<'a> {
 
     /// A linear layer `name.weight` `(outputs, inputs)` with `name.bias`.
     pub fn linear(&self, name: &str, shape: [usize; 2]) -> Linear {
-        let bias = self.values(&format!("{name}.bias"), &shape[..1], <[f32]>::to_vec);
-        self.linear_from(&format!("{name}.weight"), Some(&bias), shape)
+        self.linear_with(name, shape, true)
     }
 
-    /// Several linear layers of one shape with the same input as one layer, outputs one after the other.
+    /// A linear layer `name.weight` without bias.
+    pub fn linear_without_bias(&self, name: &str, shape: [usize; 2]) -> Linear {
+        self.linear_with(name, shape, false)
+    }
+
+    fn linear_with(&self, name: &str, shape: [usize; 2], with_bias: bool) -> Linear {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let bias_values = with_bias.then(|| self.values(&bias, &shape[..1], <[f32]>::to_vec));
+        let layer =
+            self.values(&weight, &shape, |values| self.linear_of(values, bias_values.as_deref(), shape));
+        match self.role(&weight) {
+            Role::Frozen => layer,
+            Role::Trained => layer.trained(|values| {
+                (
+                    self.parameter_of(&weight, values.0, true),
+                    values.1.map(|values| self.parameter_of(&bias, values, false)),
+                )
+            }),
+            Role::Adapted => layer.adapted(self.adapter(name, shape)),
+        }
+    }
+
+    /// An adapter `name.lora_A` `(rank, inputs)`, `name.lora_B` `(outputs, rank)`.
+    fn adapter(&self, name: &str, [outputs, inputs]: [usize; 2]) -> Adapter {
+        let config = self.shared.plan.map_or_else(AdapterConfig::none, TrainingPlan::adapter);
+        let matrix = |ending: &str, shape| {
+            let name = format!("{name}.{ending}");
+            let tensor = contiguous(self.tensor::<2>(&name, shape).transpose());
+            self.parameter_of(&name, tensor, true)
+        };
+        Adapter {
+            down: matrix("lora_A", [config.rank, inputs]),
+            up: matrix("lora_B", [outputs, config.rank]),
+            scale: config.scale(),
+            dropout: config.dropout,
+        }
+    }
+
+    /// Several linear layers of one shape with the same input as one layer, outputs one after the other. Never
+    /// trained.
     pub fn stacked_linear(&self, names: &[&str], shape @ [outputs, inputs]: [usize; 2]) -> Linear {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for name in names {
@@ -217,25 +330,21 @@ impl<'a> Loader<'a> {
         self.linear_of(&weight, Some(&bias), [names.len() * outputs, inputs])
     }
 
-    /// A linear layer `name.weight` without bias.
-    pub fn linear_without_bias(&self, name: &str, shape: [usize; 2]) -> Linear {
-        self.linear_from(&format!("{name}.weight"), None, shape)
-    }
-
-    fn linear_from(&self, weight: &str, bias: Option<&[f32]>, shape: [usize; 2]) -> Linear {
-        self.values(weight, &shape, |weight| self.linear_of(weight, bias, shape))
-    }
-
-    /// A linear layer from values that were computed or are stored under another shape; as
+    /// A frozen linear layer from values that were computed or are stored under another shape; as
     /// [`Loader::conv_from`] for convolutions.
     pub fn linear_of(&self, weight: &[f32], bias: Option<&[f32]>, shape: [usize; 2]) -> Linear {
-        Linear::new(weight, bias, shape, self.shared.pack, &self.shared.device)
+        Linear::new(weight, bias, shape, self.packs(), &self.shared.device)
+    }
+
+    /// Whether weights are packed: what gradients pass through stays plain.
+    fn packs(&self) -> bool {
+        self.shared.pack && self.is_frozen
     }
 
     /// A layer norm `name.weight`, `name.bias` over `channels`.
     pub fn layer_norm(&self, name: &str, channels: usize, epsilon: f64) -> LayerNorm {
         let at = self.at(name);
-        LayerNorm::new(at.tensor("weight", [channels]), at.tensor("bias", [channels]), epsilon)
+        LayerNorm::new(at.parameter("weight", [channels]), at.parameter("bias", [channels]), epsilon)
     }
 
     /// A convolution `name.weight` and, if asked for, `name.bias`.
@@ -249,7 +358,7 @@ impl<'a> Loader<'a> {
 
     /// A convolution from values that were computed from several tensors (weight norm).
     pub fn conv_from(&self, weight: &[f32], bias: Option<&[f32]>, options: ConvOptions) -> Conv1d {
-        Conv1d::new(weight, bias, options, self.shared.pack, &self.shared.device)
+        Conv1d::new(weight, bias, options, self.packs(), &self.shared.device)
     }
 
     /// Marks tensors in this subtree as known and not needed, so that the report does not call them unused.

@@ -27,6 +27,7 @@ mod linear;
 mod load;
 mod norm;
 mod rotary;
+mod train;
 
 pub use attention::{KvCache, add_to_rows, attend, attend_qkv};
 pub use conv::{Conv1d, ConvOptions};
@@ -34,3 +35,4 @@ pub use linear::{Activation, Linear};
 pub use load::{LoadReport, Loader, RandomWeights, TensorSource};
 pub use norm::LayerNorm;
 pub use rotary::Rotary;
+pub use train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan};

@@ -20,8 +20,8 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// A norm from its scale and offset, `(C)` each.
-    pub fn new(gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Self {
-        Self { gamma: Param::from_tensor(gamma), beta: Param::from_tensor(beta), epsilon }
+    pub fn new(gamma: Param<Tensor<1>>, beta: Param<Tensor<1>>, epsilon: f64) -> Self {
+        Self { gamma, beta, epsilon }
     }
 
     /// `(..., C)` to `(..., C)`.

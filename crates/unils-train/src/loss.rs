@@ -1,0 +1,127 @@
+//! What a training step minimises.
+//!
+//! Weights and terms are the release's. Generators minimise the cross-entropy of every bit
+//! ([`unils::generator::bit_cross_entropy`]); the codec's loss has the terms below.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use unils::codec::{Codec, Quantized};
+use unils::generator::{Conditions, Generator, bit_cross_entropy};
+
+use crate::masks::{Masks, Spoiling};
+
+/// Weights of the codec's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CodecWeights {
+    /// Quantiser's commitment and use of bits.
+    pub quantizer: f64,
+    /// Mean absolute error of all channels, raw units.
+    pub motion: f64,
+    /// The same for head and jaw.
+    pub pose: f64,
+    /// Squared error of the frame-to-frame differences of head and jaw.
+    pub velocity: f64,
+    /// Squared change of those differences in the prediction.
+    pub smoothness: f64,
+    /// Squared error of the face's vertices, square millimetres.
+    pub mesh: f64,
+    /// The same for the lips' vertices.
+    pub lips: f64,
+}
+
+impl Default for CodecWeights {
+    fn default() -> Self {
+        Self { quantizer: 1.0, motion: 1.0, pose: 8.0, velocity: 5.0, smoothness: 0.5, mesh: 2.0, lips: 0.1 }
+    }
+}
+
+/// The codec's loss, term by term, already weighted; scalars.
+#[derive(Debug, Clone)]
+pub struct CodecLoss {
+    /// Name and value of each term.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl CodecLoss {
+    /// Terms that need no face: from raw motion `(B, T, M)`, its reconstruction and what the quantiser made of
+    /// it. `pose` are the channels of head and jaw.
+    pub fn of_motion(
+        codec: &Codec,
+        weights: &CodecWeights,
+        truth: &Tensor<3>,
+        predicted: &Tensor<3>,
+        quantized: &Quantized,
+        pose: std::ops::Range<usize>,
+    ) -> Self {
+        let [batch, frames, _] = truth.dims();
+        let posed = |x: &Tensor<3>| x.clone().slice([0..batch, 0..frames, pose.clone()]);
+        let (true_pose, pose) = (posed(truth), posed(predicted));
+        let (true_velocity, velocity) = (differences(true_pose.clone()), differences(pose.clone()));
+        let scales = codec.quantizer().losses(quantized);
+        let count = scales.len() as f64;
+        let quantizer = Tensor::cat(scales.into_iter().map(|scale| scale.total).collect(), 0).sum() / count;
+        Self {
+            terms: vec![
+                ("quantizer", quantizer * weights.quantizer),
+                ("motion", (predicted.clone() - truth.clone()).abs().mean() * weights.motion),
+                ("pose", (pose - true_pose).abs().mean() * weights.pose),
+                ("velocity", (velocity.clone() - true_velocity).square().mean() * weights.velocity),
+                ("smoothness", differences(velocity).square().mean() * weights.smoothness),
+            ],
+        }
+    }
+
+    /// Sum of all terms.
+    pub fn total(&self) -> Tensor<1> {
+        Tensor::cat(self.terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum()
+    }
+}
+
+/// `x[t + 1] - x[t]` of `(B, T, C)`.
+fn differences(x: Tensor<3>) -> Tensor<3> {
+    let frames = x.dims()[1];
+    x.clone().narrow(1, 1, frames - 1) - x.narrow(1, 0, frames - 1)
+}
+
+/// What a generator is trained on; raw motion `(B, T, M)` each.
+#[derive(Debug, Clone)]
+pub struct GeneratorBatch {
+    /// The windows to predict.
+    pub motion: Tensor<3>,
+    /// The windows before them.
+    pub previous: Tensor<3>,
+    /// A clip of the same people.
+    pub style: Tensor<3>,
+    /// Audio features of the predicted participant and of the partner, `(B, S, A)` each; none for the audio-free
+    /// generator.
+    pub voices: Option<[Tensor<3>; 2]>,
+}
+
+/// The cross-entropy of every bit of a batch, in nats, with the step's conditions, branches and bits spoilt.
+///
+/// The codec is frozen. Bits are flipped along the quantiser's residual; the targets are the bits of the flipped
+/// path, so that later scales learn to repair earlier ones. A condition that is taken away is all zero: motion in raw
+/// units, voices as features.
+pub fn generator_loss(
+    generator: &Generator,
+    batch: &GeneratorBatch,
+    spoiling: &Spoiling,
+    masks: &mut Masks,
+) -> Tensor<1> {
+    let codec = generator.codec();
+    let quantizer = codec.quantizer();
+    let samples = batch.motion.dims()[0];
+    let style = batch.style.clone() * masks.kept(samples, spoiling.style);
+    let previous = batch.previous.clone() * masks.kept(samples, spoiling.previous);
+    let voices =
+        batch.voices.clone().map(|voices| voices.map(|voice| voice * masks.kept(samples, spoiling.voice)));
+    let flips = masks.flips(quantizer.schedule(), samples, quantizer.code_width(), spoiling.flips);
+    let paths = masks.paths(spoiling, samples, generator.blocks().len());
+    let target = quantizer.quantize_flipping(codec.encode(batch.motion.clone()), &flips);
+    let conditions = Conditions { style: codec.features(style), previous: codec.features(previous), voices };
+    let next = quantizer.accumulated_next(target.coded_bits);
+    let scales = quantizer.schedule().scales().len();
+    let logits = generator.forward_dropping(&conditions, Some(next), scales, &paths);
+    bit_cross_entropy(logits, target.bits)
+}

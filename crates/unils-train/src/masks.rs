@@ -1,0 +1,104 @@
+//! What training leaves out or spoils on purpose: conditions, branches of the network, bits.
+//!
+//! All of it follows from the seed and the step, so that a run that is taken up again goes on as if it had not
+//! stopped.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
+use unils::codec::Schedule;
+use unils::generator::BlockPaths;
+
+/// How much is left out or spoilt; all shares from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spoiling {
+    /// Largest share of a scale's bits that are flipped; the share is drawn in hundredths for each scale.
+    pub flips: f64,
+    /// Samples whose style clip is taken away.
+    pub style: f64,
+    /// Samples whose previous window is taken away.
+    pub previous: f64,
+    /// Samples whose own voice, and whose partner's, is taken away; drawn for each.
+    pub voice: f64,
+    /// Samples that skip a branch of the last block when there are 24; earlier and fewer blocks less, linearly.
+    pub paths: f64,
+}
+
+impl Default for Spoiling {
+    fn default() -> Self {
+        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1 }
+    }
+}
+
+impl Spoiling {
+    /// Nothing is spoilt.
+    pub const fn none() -> Self {
+        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0 }
+    }
+
+    /// Share of samples that skip a branch of block `block` of `depth`.
+    pub fn path_share(&self, block: usize, depth: usize) -> f64 {
+        let last = self.paths * depth as f64 / 24.0;
+        if depth < 2 { 0.0 } else { last * block as f64 / (depth - 1) as f64 }
+    }
+}
+
+/// Sets these draws apart from the data's, which follow from the same seed.
+const STREAM: u64 = 0x6d61_736b;
+
+/// One step's draws, in a fixed order.
+#[derive(Debug)]
+pub struct Masks {
+    rng: ChaCha8Rng,
+    device: Device,
+}
+
+impl Masks {
+    /// The draws of a step.
+    pub fn new(seed: u64, step: u64, device: &Device) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ STREAM);
+        rng.set_stream(step);
+        Self { rng, device: device.clone() }
+    }
+
+    /// Uniform in 0..1.
+    fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// `(B, 1, 1)`: 0 for the share of samples that lose something, 1 for the others.
+    pub fn kept(&mut self, batch: usize, share: f64) -> Tensor<3> {
+        let kept = (0..batch).map(|_| if self.uniform() < share { 0.0_f32 } else { 1.0 }).collect();
+        Tensor::from_data(TensorData::new::<f32, _>(kept, [batch, 1, 1]), &self.device)
+    }
+
+    /// Which bits of each scale but the last are flipped, `(B, p, C)` each; none at all without flips.
+    pub fn flips(&mut self, schedule: &Schedule, batch: usize, bits: usize, most: f64) -> Vec<Tensor<3>> {
+        let hundredths = (most * 100.0).round() as u64;
+        let scales = schedule.scales();
+        if hundredths == 0 {
+            return Vec::new();
+        }
+        let spoilt = scales[..scales.len() - 1].iter().map(|&tokens| {
+            let share = (self.uniform() * (hundredths + 1) as f64).floor() / 100.0;
+            let flips = (0..batch * tokens * bits).map(|_| f32::from(self.uniform() < share)).collect();
+            Tensor::from_data(TensorData::new::<f32, _>(flips, [batch, tokens, bits]), &self.device)
+        });
+        spoilt.collect()
+    }
+
+    /// How much each branch of each block counts.
+    pub fn paths(&mut self, spoiling: &Spoiling, batch: usize, depth: usize) -> Vec<BlockPaths> {
+        if spoiling.paths == 0.0 {
+            return Vec::new();
+        }
+        let blocks = (0..depth).map(|block| {
+            let share = spoiling.path_share(block, depth);
+            let mut branch = || self.kept(batch, share) / (1.0 - share);
+            BlockPaths { self_attention: branch(), own: branch(), partner: branch(), feed_forward: branch() }
+        });
+        blocks.collect()
+    }
+}
