@@ -29,7 +29,7 @@ fn begins(folder: &Folder, name: &str, at: usize, bytes: &[u8]) -> bool {
 fn motion_becomes_every_kind_of_file() {
     let folder = Folder::new();
     motion(&folder, "talk.npz", Space::Arkit55, 2, 6);
-    folder.with("talk.wav", &wav(16_000, &[voice(16_000, 0.3, 180.0), voice(16_000, 0.2, 240.0)]));
+    folder.with("talk.wav", &wav(16_000, &[voice(16_000, 0.24, 180.0), voice(16_000, 0.24, 240.0)]));
     let line = "--json render talk.npz --audio talk.wav --size 64 -o a.mp4 -o a.gif -o a.png -o a.glb -o a.json \
                 -o a.livelink.csv";
     let summary = run(&folder, line, &[]).json();
@@ -88,7 +88,7 @@ fn voices_become_a_video_in_one_step() {
 fn plots_of_motion_and_voices() {
     let folder = Folder::new();
     motion(&folder, "talk.npz", Space::Arkit55, 2, 50);
-    folder.with("talk.wav", &wav(16_000, &[voice(16_000, 2.0, 180.0), voice(16_000, 1.0, 240.0)]));
+    folder.with("talk.wav", &wav(16_000, &[voice(16_000, 2.0, 180.0), voice(16_000, 2.0, 240.0)]));
     run(&folder, "plot talk.npz --audio talk.wav -o talk.svg -o talk.png", &[]).succeeds();
     let svg = std::fs::read_to_string(folder.file("talk.svg")).unwrap();
     assert_eq!(svg.matches("Voice level").count(), 2);
@@ -102,7 +102,7 @@ fn flame_and_our_head_are_fitted_and_motion_goes_both_ways() {
     let model = fixture("flame/generic_model_small.pkl");
     let ran = run(&folder, "fit", &[&model]);
     ran.fails(2, "required");
-    run(&folder, "fit x.pkl a -o fit.safetensors", &[]).fails(4, "x.pkl");
+    run(&folder, "fit x.pkl a -o fit.safetensors", &[]).fails(3, "https://flame.is.tue.mpg.de");
     // Two dozen vertices lie nowhere near a face.
     let ran = run(&folder, "fit --json -o fit.safetensors", &[&model, std::path::Path::new("a")]);
     assert!(ran.code == 3 && ran.err.contains("hint: ") || ran.code == 0, "{}", ran.err);

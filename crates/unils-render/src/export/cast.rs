@@ -34,14 +34,12 @@ impl Actor {
             let flame = Flame::open(path)?;
             return Ok((Self::Flame(Box::new(FlameFace::new(&flame, &[])?)), Vec::new()));
         }
-        let head = open_head(path).map_err(|error| match &error {
-            Error::Io { .. } if !path.exists() => {
-                Error::argument("--face", format!("there is no face {name:?}")).with_hint(
-                    "faces are a and b (our own), or a file: .glb, .gltf, .npz, or FLAME's .pkl or .pt",
-                )
-            }
-            _ => error,
-        })?;
+        if !path.exists() {
+            return Err(Error::argument("--face", format!("there is no face {name:?}")).with_hint(
+                "faces are a and b (our own), or a file: .glb, .gltf, .npz, or FLAME's .pkl or .pt",
+            ));
+        }
+        let head = open_head(path)?;
         let missing = head.rig.missing();
         let mut notices = Vec::new();
         if !missing.is_empty() {
@@ -64,7 +62,7 @@ fn is_flame(path: &Path) -> Result<bool> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
         Some("pkl" | "pt") => Ok(true),
-        Some("npz") => Ok(Npz::open(path)?.contains("v_template")),
+        Some("npz") if path.exists() => Ok(Npz::open(path)?.contains("v_template")),
         _ => Ok(false),
     }
 }

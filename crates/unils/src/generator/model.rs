@@ -164,7 +164,7 @@ impl Generator {
         let width = self.start.val().dims()[2];
         let level = self.level_embedding.val().slice([k..k + 1, 0..width]).unsqueeze::<3>();
         let tokens = match accumulated {
-            None => self.start.val().expand([batch, 1, width]),
+            None => self.start.val().expand([batch, self.layout.schedule().scales()[k], width]),
             Some(feature) => self.code_embedding.forward(feature),
         };
         tokens + level
@@ -262,24 +262,6 @@ impl Generator {
             }
         }
         Tensor::cat(parts, 1)
-    }
-
-    /// Cross-attention of a block to own and partner's voice, in this order.
-    pub fn cross_attend(
-        &self,
-        block: usize,
-        mut x: Tensor<3>,
-        rotary: &Rotary,
-        [own_voice, partner_voice]: &[VoiceContext; 2],
-    ) -> Tensor<3> {
-        let block = &self.blocks[block];
-        if let Some(own) = &block.own {
-            x = own.forward(x, rotary, own_voice);
-        }
-        if let Some(partner) = &block.partner {
-            x = partner.forward(x, rotary, partner_voice);
-        }
-        x
     }
 
     /// `(n, n)`, true where the row's token must not look at the column's.
