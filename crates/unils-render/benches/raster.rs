@@ -14,7 +14,7 @@ mod common;
 
 use std::time::Instant;
 
-use unils::face::Face;
+use unils::face::{DefaultLook, Face, default_head};
 use unils_render::Image;
 use unils_render::raster::{FaceRenderer, RenderOptions};
 
@@ -24,10 +24,11 @@ fn main() {
     let threads = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(2);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("threads are set once");
     println!("{threads} threads, 512 x 512\n");
-    println!("| vertices | triangles | prepare ms | best ms | mean ms | frames/s of best |");
-    println!("|---------:|----------:|-----------:|--------:|--------:|-----------------:|");
-    for detail in [60, 87, 186] {
-        let head = common::ball_head(detail, false);
+    println!("| head | vertices | triangles | prepare ms | best ms | mean ms | frames/s of best |");
+    println!("|------|---------:|----------:|-----------:|--------:|--------:|-----------------:|");
+    let balls = [60, 87, 186].map(|detail| ("ball", common::ball_head(detail, false)));
+    let ours = default_head(DefaultLook::A).expect("the library's own head is sound");
+    for (name, head) in balls.into_iter().chain([("ours", ours)]) {
         let started = Instant::now();
         let mut renderer = FaceRenderer::new(&head, &RenderOptions::default()).expect("a sound head");
         let prepare = started.elapsed().as_secs_f64() * 1e3;
@@ -46,7 +47,7 @@ fn main() {
         let (vertices, triangles) = (head.mesh().positions.len(), head.mesh().triangles.len());
         let rate = 1e3 / best;
         println!(
-            "| {vertices:>8} | {triangles:>9} | {prepare:>10.0} | {best:>7.2} | {mean:>7.2} | {rate:>16.0} |"
+            "| {name} | {vertices:>8} | {triangles:>9} | {prepare:>10.0} | {best:>7.2} | {mean:>7.2} | {rate:>16.0} |"
         );
     }
 }
