@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use unils::audio::ConversationOptions;
 use unils::device::DeviceKind;
 use unils::model::ModelConfig;
 use unils_render::raster::Background;
@@ -102,6 +103,24 @@ pub struct Animate {
     pub compute: ComputeArguments,
 }
 
+/// The recordings that motion was made from.
+#[derive(Debug, Args)]
+pub struct VoiceArguments {
+    /// Voices: one file, or one per speaker
+    #[arg(long, num_args = 1..=2, value_name = "AUDIO")]
+    pub audio: Vec<PathBuf>,
+    /// Channels that are the voices, from 0, as of `unils animate`
+    #[arg(long, value_name = "A,B", value_parser = channel_pair, requires = "audio")]
+    pub channels: Option<[usize; 2]>,
+}
+
+impl VoiceArguments {
+    /// How the recordings are read.
+    pub fn options(&self) -> ConversationOptions {
+        ConversationOptions { channels: self.channels, ..ConversationOptions::default() }
+    }
+}
+
 /// Whose faces are shown, and how.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Faces")]
@@ -146,12 +165,8 @@ pub struct Render {
     /// File to write, as of `unils animate`; may be repeated
     #[arg(short, long = "output", required = true, value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
-    /// Voices of the video: one file, or one per speaker
-    #[arg(long, num_args = 1..=2, value_name = "AUDIO")]
-    pub audio: Vec<PathBuf>,
-    /// Channels that are the voices, from 0, as of `unils animate`
-    #[arg(long, value_name = "A,B", value_parser = channel_pair, requires = "audio")]
-    pub channels: Option<[usize; 2]>,
+    #[command(flatten)]
+    pub voices: VoiceArguments,
     /// Only this participant, from 0
     #[arg(long, value_name = "N")]
     pub participant: Option<usize>,
@@ -179,12 +194,8 @@ pub struct Plot {
     /// Picture to write: .svg or .png; may be repeated
     #[arg(short, long = "output", required = true, value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
-    /// Voices: one file, or one per speaker
-    #[arg(long, num_args = 1..=2, value_name = "AUDIO")]
-    pub audio: Vec<PathBuf>,
-    /// Channels that are the voices, from 0, as of `unils animate`
-    #[arg(long, value_name = "A,B", value_parser = channel_pair, requires = "audio")]
-    pub channels: Option<[usize; 2]>,
+    #[command(flatten)]
+    pub voices: VoiceArguments,
 }
 
 const FIT_EXAMPLES: &str = "\

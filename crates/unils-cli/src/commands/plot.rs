@@ -1,12 +1,12 @@
 //! `unils plot`: motion and voices over time as a picture.
 
 use serde::Serialize;
-use unils::audio::{Conversation, ConversationOptions, MODEL_RATE};
+use unils::audio::{Conversation, MODEL_RATE};
 use unils::file::{ReadOptions, read_motion};
 use unils_render::plot::{self, Voice};
 
 use super::Context;
-use crate::args::Plot;
+use crate::args::{Plot, VoiceArguments};
 use crate::output;
 
 /// Samples read at a time.
@@ -21,7 +21,7 @@ struct Summary<'a> {
 /// Draws and writes.
 pub fn run(arguments: &Plot, context: Context) -> anyhow::Result<()> {
     let motion = read_motion(&arguments.motion, &ReadOptions::default())?;
-    let voices = if arguments.audio.is_empty() { Vec::new() } else { voices(arguments)? };
+    let voices = if arguments.voices.audio.is_empty() { Vec::new() } else { voices(&arguments.voices)? };
     let mut picture = plot::Plot::new(&motion);
     if !voices.is_empty() {
         // A second voice may have no face here, and a second face no voice.
@@ -39,9 +39,8 @@ pub fn run(arguments: &Plot, context: Context) -> anyhow::Result<()> {
 }
 
 /// Levels of the voices that were recorded.
-fn voices(arguments: &Plot) -> unils::Result<Vec<Voice>> {
-    let options = ConversationOptions { channels: arguments.channels, ..ConversationOptions::default() };
-    let mut conversation = Conversation::open(&arguments.audio, &options)?;
+fn voices(arguments: &VoiceArguments) -> unils::Result<Vec<Voice>> {
+    let mut conversation = Conversation::open(&arguments.audio, &arguments.options())?;
     let mut voices = vec![Voice::new(MODEL_RATE)?; conversation.voices()];
     while let Some(window) = conversation.read(PIECE)? {
         voices.iter_mut().zip(&window.tracks).for_each(|(voice, track)| voice.push(track));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
-use unils::audio::ConversationOptions;
 use unils::file::{ReadOptions, read_motion};
 use unils::motion::Motion;
 use unils_render::export::{Format, check_outputs};
@@ -35,12 +34,11 @@ pub fn run(arguments: &Render, context: Context) -> anyhow::Result<()> {
     let motion = read(arguments)?;
     let cast = faces::cast(&arguments.faces, &formats, motion.participants())?;
     let mut notices = cast.notices(motion.space());
-    let voices = match arguments.audio.as_slice() {
+    let voices = match arguments.voices.audio.as_slice() {
         [] => None,
         paths => {
-            let options =
-                ConversationOptions { channels: arguments.channels, ..ConversationOptions::default() };
-            Some(VoiceMix::open(paths, &options, &MixOptions { spread: arguments.faces.spread })?)
+            let mix = MixOptions { spread: arguments.faces.spread };
+            Some(VoiceMix::open(paths, &arguments.voices.options(), &mix)?)
         }
     };
     if voices.is_some() && !formats.contains(&Format::Mp4) {

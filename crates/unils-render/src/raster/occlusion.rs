@@ -9,7 +9,6 @@ use unils::face::{Face, Mesh, Normals, Region, Vec3, mesh};
 use unils::motion::Space;
 
 use super::shadow::DepthMap;
-use super::view::bounds;
 
 /// Directions in all; about half of them are above a surface.
 const DIRECTIONS: usize = 96;
@@ -129,7 +128,7 @@ fn measure(
     normals: &[Vec3],
     casts: impl Iterator<Item = [u32; 3]> + Clone + Send + Sync,
 ) -> Vec<f32> {
-    let (low, high) = bounds(positions.iter().copied());
+    let [low, high] = mesh::bounds(positions.iter().copied());
     let center = mesh::scale(mesh::add(low, high), 0.5);
     let radius = (0.52 * mesh::length(mesh::sub(high, low))).max(1e-6);
     let mut sums = vec![(0.0_f32, 0.0_f32); positions.len()];

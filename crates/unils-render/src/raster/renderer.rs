@@ -10,7 +10,7 @@ use super::shade::{Paint, Shader};
 use super::shadow::DepthMap;
 use super::texture::{self, Picture};
 use super::tile::{self, Pixels};
-use super::view::{Camera, bounds, head_points};
+use super::view::{Camera, head_points};
 use super::{Background, RenderOptions, light};
 use crate::color;
 use crate::image::{Image, check_size};
@@ -147,7 +147,7 @@ impl<'a> FaceRenderer<'a> {
 
 /// The ball in view space in which shadows are drawn: the head with room to turn and nod, and the neck below it.
 fn lit_ball(face: &dyn Face, camera: &Camera) -> (Vec3, f32) {
-    let (low, high) = bounds(head_points(face).map(|point| camera.place(point)));
+    let [low, high] = mesh::bounds(head_points(face).map(|point| camera.place(point)));
     let size = mesh::length(mesh::sub(high, low));
     let center = mesh::scale(mesh::add(low, high), 0.5);
     (mesh::add(center, [0.0, -0.06 * size, 0.0]), (0.66 * size).max(1e-6))

@@ -107,10 +107,6 @@ impl Camera {
 /// The middle of what is in focus, and the width and height that the picture shows there at least.
 fn framing(face: &dyn Face, focus: Focus) -> Result<(Vec3, [f32; 2])> {
     let shape = face.mesh();
-    let of_region = |region: Region| {
-        let vertices = shape.region(region);
-        (!vertices.is_empty()).then(|| bounds(vertices.iter().map(|&v| shape.positions[v as usize])))
-    };
     let (low, high, share) = match focus {
         Focus::Point { center, height } => {
             if !center.iter().chain([&height]).all(|value| value.is_finite()) || height <= 0.0 {
@@ -119,11 +115,12 @@ fn framing(face: &dyn Face, focus: Focus) -> Result<(Vec3, [f32; 2])> {
             return Ok((center, [0.0, height]));
         }
         Focus::Region(region) if !shape.region(region).is_empty() => {
-            let (low, high) = of_region(region).unwrap_or_default();
+            let [low, high] =
+                mesh::bounds(shape.region(region).iter().map(|&vertex| shape.positions[vertex as usize]));
             (low, high, REGION_SHARE)
         }
         Focus::Region(_) | Focus::Head => {
-            let (low, high) = bounds(head_points(face));
+            let [low, high] = mesh::bounds(head_points(face));
             (low, high, HEAD_SHARE)
         }
     };
@@ -138,15 +135,4 @@ pub(crate) fn head_points(face: &dyn Face) -> impl Iterator<Item = Vec3> {
     let follows = move |vertex: &usize| !known || weights.get(*vertex).is_none_or(|&weight| weight >= 0.5);
     let positions = &face.mesh().positions;
     (0..positions.len()).filter(follows).map(|vertex| positions[vertex])
-}
-
-/// Least and greatest coordinates; zeros of nothing.
-pub(crate) fn bounds(points: impl Iterator<Item = Vec3>) -> (Vec3, Vec3) {
-    let start = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]);
-    let (low, high) = points.fold(start, |(low, high), point| {
-        let pair = |axis: usize| (low[axis].min(point[axis]), high[axis].max(point[axis]));
-        let pairs = [pair(0), pair(1), pair(2)];
-        (pairs.map(|pair| pair.0), pairs.map(|pair| pair.1))
-    });
-    if low[0] <= high[0] { (low, high) } else { ([0.0; 3], [0.0; 3]) }
 }

@@ -175,6 +175,19 @@ impl Mesh {
     }
 }
 
+/// The least and the largest coordinates; zeros of no points.
+pub fn bounds(points: impl Iterator<Item = Vec3>) -> [Vec3; 2] {
+    let mut bounds: Option<[Vec3; 2]> = None;
+    for point in points {
+        let [low, high] = bounds.get_or_insert([point; 2]);
+        for axis in 0..3 {
+            low[axis] = low[axis].min(point[axis]);
+            high[axis] = high[axis].max(point[axis]);
+        }
+    }
+    bounds.unwrap_or_default()
+}
+
 /// The first vector with a NaN or an infinity.
 pub(super) fn first_non_finite(vectors: &[Vec3]) -> Option<usize> {
     vectors.iter().position(|vector| vector.iter().any(|value| !value.is_finite()))

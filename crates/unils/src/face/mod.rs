@@ -7,9 +7,9 @@
 //! which are glTF's.
 
 mod default_head;
-mod fit;
 pub mod flame;
 pub mod glb;
+mod guess;
 mod head;
 pub mod mesh;
 pub mod names;

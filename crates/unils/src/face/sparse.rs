@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::glb::read_file;
 use super::mesh::{MAX_VERTICES, Mesh, Vec3, add};
 use super::names::{ShapeReport, match_names};
-use super::{BlendshapeRig, Eye, Head, Shape, fit, obj};
+use super::{BlendshapeRig, Eye, Head, Shape, guess, obj};
 use crate::file::npz::Npz;
 use crate::motion::shorten;
 use crate::{Error, Result};
@@ -144,10 +144,10 @@ fn read<R: std::io::Read + std::io::Seek>(
             Shape { name, vertices, deltas }
         })
         .collect();
-    if let Some(factor) = fit::metres(&positions, &shapes, &mut report.notes) {
-        fit::scale_all(&mut positions, &mut shapes, factor);
+    if let Some(factor) = guess::metres(&positions, &shapes, &mut report.notes) {
+        guess::scale_all(&mut positions, &mut shapes, factor);
     }
-    let pivot = fit::estimated_pivot(&positions, &shapes, &mut report.notes);
+    let pivot = guess::estimated_pivot(&positions, &shapes, &mut report.notes);
     let rig = split(neutral, &positions, &shapes, pivot, place)?;
     report.missing = rig.missing();
     Ok(Head { name: String::new(), rig, looks: Vec::new(), report })

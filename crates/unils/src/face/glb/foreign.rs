@@ -6,8 +6,8 @@ use super::accessor::Numbers;
 use super::gather::Gathered;
 use super::reader::{Beside, GlbOptions};
 use super::scene::{Bone, Scene};
-use crate::face::mesh::Vec3;
-use crate::face::{BlendshapeRig, Eye, Head, Shape, fit};
+use crate::face::mesh::{self, Vec3};
+use crate::face::{BlendshapeRig, Eye, Head, Shape, guess};
 use crate::motion::shorten;
 use crate::{Error, Result};
 
@@ -30,15 +30,15 @@ pub(super) fn read(numbers: &Numbers<'_>, beside: Beside<'_>, options: &GlbOptio
     let Gathered { mut mesh, shapes, weights, eyes, mut report, .. } = gathered;
     let mut shapes: Vec<Shape> = shapes.into_iter().map(|(name, moves)| into_shape(name, moves)).collect();
     let mut centers: Vec<Vec3> = scene.world.iter().map(super::matrix::Matrix::origin).collect();
-    if let Some(factor) = fit::metres(&mesh.positions, &shapes, &mut report.notes) {
-        fit::scale_all(&mut mesh.positions, &mut shapes, factor);
+    if let Some(factor) = guess::metres(&mesh.positions, &shapes, &mut report.notes) {
+        guess::scale_all(&mut mesh.positions, &mut shapes, factor);
         centers.iter_mut().for_each(|center| *center = crate::face::mesh::scale(*center, factor));
     }
     let from_bone =
-        head.map(|node| centers[node]).filter(|&at| fit::is_plausible_pivot(at, &mesh.positions, &shapes));
+        head.map(|node| centers[node]).filter(|&at| guess::is_plausible_pivot(at, &mesh.positions, &shapes));
     let pivot = match from_bone {
         Some(pivot) => pivot,
-        None => fit::estimated_pivot(&mesh.positions, &shapes, &mut report.notes),
+        None => guess::estimated_pivot(&mesh.positions, &shapes, &mut report.notes),
     };
     let weights = match from_bone {
         Some(_) => head_weights(&weights, &mesh.positions, pivot),
@@ -117,7 +117,7 @@ fn turning_eyes(
     };
     let eyes =
         found.into_iter().filter(|(_, vertices)| !is_turned(vertices)).map(|((is_right, node), vertices)| {
-            let [low, high] = fit::bounds(vertices.iter().map(|&vertex| positions[vertex as usize]));
+            let [low, high] = mesh::bounds(vertices.iter().map(|&vertex| positions[vertex as usize]));
             let joint = centers[node];
             let is_inside = (0..3).all(|axis| (low[axis]..=high[axis]).contains(&joint[axis]));
             let middle = std::array::from_fn(|axis| 0.5 * (low[axis] + high[axis]));

@@ -1,7 +1,7 @@
 //! What files of others leave open about a head: its unit and the point that it turns about.
 
 use super::Shape;
-use super::mesh::{Vec3, add, dot, scale};
+use super::mesh::{Vec3, add, bounds, dot, scale};
 use super::names::coefficients;
 
 /// How high a face may be, from the brows' upper edge to the chin's lower: metres.
@@ -9,19 +9,6 @@ const FACE_HEIGHTS: std::ops::RangeInclusive<f32> = 0.06..=0.5;
 
 /// How high a face is taken to be if nothing else is known.
 const FACE_HEIGHT: f32 = 0.17;
-
-/// The least and largest coordinates; zeros of no points.
-pub(crate) fn bounds(points: impl Iterator<Item = Vec3>) -> [Vec3; 2] {
-    let mut bounds: Option<[Vec3; 2]> = None;
-    for point in points {
-        let [low, high] = bounds.get_or_insert([point; 2]);
-        for axis in 0..3 {
-            low[axis] = low[axis].min(point[axis]);
-            high[axis] = high[axis].max(point[axis]);
-        }
-    }
-    bounds.unwrap_or_default()
-}
 
 /// The bounds of what ARKit's shapes move well: the face, without shoulders or hair.
 pub(crate) fn face_bounds(positions: &[Vec3], shapes: &[Shape]) -> [Vec3; 2] {
