@@ -10,6 +10,9 @@ use super::Context;
 use crate::args::Fit;
 use crate::output;
 
+/// Mean error, as a share of the mean movement, from which on a fit is of little use.
+const POOR: f64 = 0.6;
+
 /// What was found, for `--json`.
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
@@ -32,6 +35,13 @@ pub fn run(arguments: &Fit, context: Context) -> anyhow::Result<()> {
     context.reporter.note("fitting");
     let transfer = fit(&flame, &head, &options)?;
     transfer.save(output)?;
+    let poor =
+        transfer.report().arkit_from_flame.iter().any(|errors| errors.mean_mm > POOR * errors.motion_mm);
+    if poor {
+        context.reporter.note(
+            "note: the errors are of the size of the movement: are both models faces, upright, looking the same way?",
+        );
+    }
     if context.is_json {
         return output::print_json(&Summary { written: output, report: transfer.report() });
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use unils::audio::{AudioInfo, AudioReader, Conversation, ConversationOptions, TrackSummary};
 use unils::checkpoint::{FileSummary, TensorFile, TensorInfo};
+use unils::file::npz::Npz;
 use unils::file::{MotionFormat, ReadOptions, read_motion};
 use unils::model::{ModelConfig, describe};
 use unils::motion::{Group, Motion, Stats};
@@ -128,7 +129,8 @@ fn look(path: &Path, list_tensors: bool) -> Result<Found> {
             Ok(Found::Configuration { config: ModelConfig::from_toml(&read_text(path)?, &name(path))? })
         }
         "json" => json(path),
-        "glb" | "gltf" => head_facts::read(path).map(Box::new).map(Found::Head),
+        "glb" | "gltf" => rig(path),
+        "npz" if Npz::open(path)?.contains("neutral") => rig(path),
         "npz" | "npy" | "csv" => motion(path),
         "wav" | "flac" | "mp3" | "ogg" | "oga" | "opus" | "m4a" | "mp4" | "aac" => audio(path),
         _ if is_audio => audio(path),
@@ -198,6 +200,10 @@ fn audio(path: &Path) -> Result<Found> {
         conversation.notices().iter().filter(|notice| !notice.contains("partner")).cloned().collect();
     let seconds = levels.iter().map(|level| level.seconds).fold(0.0, f64::max);
     Ok(Found::Audio(Audio { info, seconds, levels, notices }))
+}
+
+fn rig(path: &Path) -> Result<Found> {
+    head_facts::read(path).map(Box::new).map(Found::Head)
 }
 
 fn motion(path: &Path) -> Result<Found> {
