@@ -181,8 +181,8 @@ pub fn export(
             begun.push(file);
             written.push(path.clone());
         }
-        let drawn: Vec<(PathBuf, Format)> = outputs.iter().cloned().zip(formats.iter().copied()).collect();
-        let drawn: Vec<_> = drawn.into_iter().filter(|(_, format)| format.is_picture()).collect();
+        let drawn = outputs.iter().cloned().zip(formats.iter().copied());
+        let drawn: Vec<_> = drawn.filter(|(_, format)| format.is_picture()).collect();
         if !drawn.is_empty() {
             written.extend(Pictures::draw(&drawn, cast, &acted, voices, options, progress)?);
         }

@@ -134,7 +134,10 @@ impl Linear {
             Route::Plain(plain) => {
                 let added = plain.adapter.as_ref().map(|adapter| adapter.forward(x.clone()));
                 let y = linear(x, plain.weight.val(), plain.bias.as_ref().map(Param::val));
-                then.forward(added.map_or_else(|| y.clone(), |added| y.clone() + added))
+                then.forward(match added {
+                    Some(added) => y + added,
+                    None => y,
+                })
             }
         }
     }
