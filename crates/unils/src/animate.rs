@@ -167,6 +167,8 @@ impl<'a> Animator<'a> {
         let started = Instant::now();
         let device = self.model.device();
         let samples = tracks[0].len();
+        let hearing = self.model.config().generator.as_ref().map(|g| g.hearing).unwrap_or_default();
+        let tracks = &[0, 1].map(|track: usize| hearing.own_track(&tracks[track], &tracks[1 - track]));
         let is_silent = [0, 1].map(|track: usize| tracks[track].iter().all(|&sample| sample == 0.0));
         let waves = |tracks: Vec<f32>| {
             let rows = tracks.len() / samples;

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use common::{FORWARD, Golden, ROUTES, generator, largest_difference, values, wav2vec2};
 use unils::codec::{CodecConfig, Schedule};
 use unils::generator::{
-    Conditions, Generator, GeneratorConfig, Layout, Sampling, ScaleLogits, Start, bit_cross_entropy,
+    Conditions, Generator, GeneratorConfig, Hearing, Layout, Sampling, ScaleLogits, Start, bit_cross_entropy,
 };
 use unils::nn::{Loader, RandomWeights};
 
@@ -58,10 +58,10 @@ fn check_forward(
         x = block.self_attention.forward(x, generator.rotary(), Some(mask.clone()));
         check(format!("block{index}.after_self_attn"), &x);
         if let Some(voices) = &conditions.voices {
-            let [own, partner] = generator.listen(index, voices).unwrap();
-            x = block.own.as_ref().unwrap().forward(x, generator.rotary(), &own);
+            let heard = generator.listen(index, voices);
+            x = block.own.as_ref().unwrap().forward(x, generator.rotary(), &heard[0]);
             check(format!("block{index}.after_self_audio"), &x);
-            x = block.partner.as_ref().unwrap().forward(x, generator.rotary(), &partner);
+            x = block.partner.as_ref().unwrap().forward(x, generator.rotary(), &heard[1]);
             check(format!("block{index}.after_other_audio"), &x);
         }
         x = block.feed_forward.forward(x);
@@ -276,7 +276,7 @@ fn other_sizes_give_the_same_both_ways() {
         (vec![1, 2, 3, 4, 5, 6], 5, 24, 3, 2, None),
     ] {
         let codec = CodecConfig { motion_dim: 55, width: 36, heads: 3, depth: 1, code_width, schedule };
-        let config = GeneratorConfig { width, heads, depth, audio_dim };
+        let config = GeneratorConfig { width, heads, depth, audio_dim, hearing: Hearing::Both };
         let run = |pack, way| {
             let device = Device::flex();
             let source = RandomWeights { seed: 3 };

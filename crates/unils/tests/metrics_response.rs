@@ -275,6 +275,7 @@ fn reports_are_tables_and_json() {
     let rows = [*paper::row(Table::Ablation, "full").unwrap()];
     let table = comparison(
         &[ours.clone(), other.clone()],
+        &[],
         &[("S-LVE", Better::Lower), ("F-FID", Better::Higher), ("blinks/min", Better::Neither)],
         &rows,
     );

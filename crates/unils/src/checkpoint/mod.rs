@@ -56,7 +56,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// A fault in a TOML text on one line: the text itself, which the error would quote, may be of any length.
-pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> String {
+pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     let message = shown(error.message());
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),

@@ -1,16 +1,18 @@
 //! Speech encoders: two tracks of sound to features that the generator listens to.
 //!
 //! Behind `audio`, before the generator. Weights come from Hugging Face folders; [`EncoderSizes::parse`] reads
-//! their `config.json` to learn which architecture and which sizes they are.
+//! their `config.json` to learn which architecture and which sizes they are. [`LogMel`] has none.
 //!
 //! Letters: `B` tracks, `N` samples, `S` features, `A` their channels.
 
+mod log_mel;
 mod mimi;
 mod wav2vec2;
 
 use burn::tensor::Tensor;
 use serde_json::Value;
 
+pub use log_mel::LogMel;
 pub use mimi::{Mimi, MimiConfig};
 pub use wav2vec2::{Wav2Vec2, Wav2Vec2Config, normalize};
 
@@ -24,6 +26,8 @@ pub enum EncoderSizes {
     Wav2Vec2(Box<Wav2Vec2Config>),
     /// Mimi.
     Mimi(Box<MimiConfig>),
+    /// Log-mel energies: one size, no weights.
+    LogMel,
 }
 
 impl EncoderSizes {
@@ -57,6 +61,7 @@ impl EncoderSizes {
         match self {
             Self::Wav2Vec2(config) => config.numbers(),
             Self::Mimi(config) => config.numbers(),
+            Self::LogMel => 0,
         }
     }
 
@@ -65,6 +70,7 @@ impl EncoderSizes {
         match self {
             Self::Wav2Vec2(config) => config.features(samples),
             Self::Mimi(config) => config.features_16k(samples),
+            Self::LogMel => LogMel::features(samples),
         }
     }
 }
@@ -76,6 +82,8 @@ pub enum Encoder {
     Wav2Vec2(Box<Wav2Vec2>),
     /// Mimi.
     Mimi(Box<Mimi>),
+    /// Log-mel energies.
+    LogMel(Box<LogMel>),
 }
 
 impl Encoder {
@@ -91,6 +99,7 @@ impl Encoder {
             EncoderSizes::Mimi(config) => {
                 Mimi::load(config, loader).map(|encoder| Self::Mimi(Box::new(encoder)))
             }
+            EncoderSizes::LogMel => Ok(Self::LogMel(Box::default())),
         }
     }
 
@@ -99,6 +108,7 @@ impl Encoder {
         match self {
             Self::Wav2Vec2(encoder) => encoder.feature_dim(),
             Self::Mimi(encoder) => encoder.feature_dim(),
+            Self::LogMel(_) => LogMel::FEATURE_DIM,
         }
     }
 
@@ -107,6 +117,7 @@ impl Encoder {
         match self {
             Self::Wav2Vec2(encoder) => encoder.forward(waves),
             Self::Mimi(encoder) => encoder.features_16k(waves),
+            Self::LogMel(encoder) => encoder.forward(waves),
         }
     }
 }

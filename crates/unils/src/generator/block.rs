@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
-use super::GeneratorConfig;
+use super::{GeneratorConfig, Hearing};
 use crate::nn::{Activation, KvCache, LayerNorm, Linear, Loader, Rotary, attend, attend_qkv};
 
 const NORM_EPSILON: f64 = 1e-6;
@@ -15,7 +15,7 @@ pub struct Block {
     pub self_attention: SelfAttention,
     /// Cross-attention to the generated participant's voice (`self_audio_attn` in checkpoints).
     pub own: Option<CrossAttention>,
-    /// Cross-attention to the partner's voice (`other_audio_attn` in checkpoints).
+    /// Cross-attention to the partner's voice (`other_audio_attn` in checkpoints), if it has one of its own.
     pub partner: Option<CrossAttention>,
     /// Feed-forward part.
     pub feed_forward: FeedForward,
@@ -26,10 +26,11 @@ impl Block {
         let cross = |name| {
             config.audio_dim.map(|audio_dim| CrossAttention::load(config, audio_dim, &loader.at(name)))
         };
+        let partner = (config.hearing == Hearing::Both).then(|| cross("other_audio_attn")).flatten();
         Self {
             self_attention: SelfAttention::load(config, &loader.at("self_attn")),
             own: cross("self_audio_attn"),
-            partner: cross("other_audio_attn"),
+            partner,
             feed_forward: FeedForward::load(config.width, &loader.at("ffn")),
         }
     }

@@ -34,7 +34,7 @@ pub struct GenerationState {
     /// The unconditional branch's style: the feature of zero motion, `(P, T, C)`.
     no_style: Tensor<3>,
     /// For each block what absent voices give.
-    silence: Vec<Option<[VoiceContext; 2]>>,
+    silence: Vec<Vec<VoiceContext>>,
     noise: Vec<Noise>,
 }
 
@@ -233,7 +233,7 @@ struct CachedPass<'a> {
     guided: bool,
     caches: Vec<KvCache>,
     /// For each block the voices of the conditional and of the unconditional rows.
-    voices: Vec<[Option<[VoiceContext; 2]>; 2]>,
+    voices: Vec<[Vec<VoiceContext>; 2]>,
 }
 
 impl<'a> CachedPass<'a> {
@@ -297,14 +297,13 @@ impl<'a> CachedPass<'a> {
     fn block(&mut self, index: usize, x: Tensor<3>, rotary: &crate::nn::Rotary) -> Tensor<3> {
         let block = &self.generator.blocks()[index];
         let mut x = block.self_attention.step(x, rotary, &mut self.caches[index]);
-        let [Some(heard), silence] = &self.voices[index] else { return block.feed_forward.forward(x) };
-        let silence = silence.as_ref().filter(|_| self.guided);
+        let [heard, silence] = &self.voices[index];
         for (voice, attention) in [&block.own, &block.partner].into_iter().flatten().enumerate() {
             let [rows, tokens, width] = x.dims();
             let conditional = x.clone().slice([0..self.participants, 0..tokens, 0..width]);
             let delta = attention.delta(conditional, rotary, &heard[voice]);
             x = add_to_rows(x, 0..self.participants, delta);
-            if let Some(silence) = silence {
+            if self.guided {
                 let delta = attention.delta(x.clone(), rotary, &silence[voice]);
                 x = add_to_rows(x, self.participants..rows, delta);
             }

@@ -27,6 +27,33 @@ pub use sampler::{Noise, Sampling};
 use crate::codec::{check_size, check_transformer};
 use crate::error::Result;
 
+/// Which voices a generator hears. All but the first are what the paper's recipe is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hearing {
+    /// Own voice and partner's, each through a cross-attention of its own.
+    #[default]
+    Both,
+    /// One cross-attention to the sum of both voices.
+    Mixed,
+    /// One cross-attention to the own voice: speaks, but does not listen.
+    Own,
+}
+
+impl Hearing {
+    fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+
+    /// What is encoded in the own voice's place: the voice itself, or the sum of both.
+    pub fn own_track(self, own: &[f32], partner: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Both | Self::Own => own.to_vec(),
+            Self::Mixed => own.iter().zip(partner).map(|(own, partner)| own + partner).collect(),
+        }
+    }
+}
+
 /// Sizes of a generator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +66,9 @@ pub struct GeneratorConfig {
     pub depth: usize,
     /// Channels of the audio features; `None` for the audio-free generator.
     pub audio_dim: Option<usize>,
+    /// Which voices it hears, if any.
+    #[serde(default, skip_serializing_if = "Hearing::is_both")]
+    pub hearing: Hearing,
 }
 
 impl GeneratorConfig {

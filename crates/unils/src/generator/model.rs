@@ -3,11 +3,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::block::{Block, VoiceContext};
+use super::block::{Block, CrossAttention, VoiceContext};
 use super::{GeneratorConfig, Layout};
 use crate::codec::{Codec, CodecConfig};
 use crate::error::Result;
-use crate::nn::{LayerNorm, Linear, Loader, Rotary};
+use crate::nn::{LayerNorm, Linear, Loader, Rotary, blend};
 
 const HEAD_NORM_EPSILON: f64 = 1e-5;
 
@@ -78,7 +78,7 @@ fn through(
 ) -> Tensor<3> {
     match path {
         None => residual(x),
-        Some(path) => x.clone() + (residual(x.clone()) - x) * path.clone(),
+        Some(path) => blend(x.clone(), residual(x), path.clone()),
     }
 }
 
@@ -170,26 +170,25 @@ impl Generator {
         tokens + level
     }
 
-    /// What block `block` needs of the voices during a window: own, then partner; `None` without audio.
-    pub fn listen(&self, block: usize, voices: &[Tensor<3>; 2]) -> Option<[VoiceContext; 2]> {
-        let embeddings = self.voice_embeddings.as_ref()?;
-        let Block { own: Some(own), partner: Some(partner), .. } = &self.blocks[block] else { return None };
+    /// What block `block` needs of the voices during a window, in the order of its cross-attentions: own, then
+    /// partner. Empty without audio.
+    pub fn listen(&self, block: usize, voices: &[Tensor<3>; 2]) -> Vec<VoiceContext> {
         let positions = self.layout.audio_positions(voices[0].dims()[1]);
         let rotary = Rotary::new(&positions, self.head_width, &voices[0].device());
-        Some([
-            own.listen(voices[0].clone() + embeddings.own.val(), &rotary),
-            partner.listen(voices[1].clone() + embeddings.partner.val(), &rotary),
-        ])
+        let heard = self.hearings(block).zip(voices);
+        heard.map(|((ear, embedding), voice)| ear.listen(voice.clone() + embedding, &rotary)).collect()
     }
 
-    /// The voices' contexts when both are absent (zero features): constants of the model.
-    pub fn listen_to_nothing(&self, block: usize) -> Option<[VoiceContext; 2]> {
-        let embeddings = self.voice_embeddings.as_ref()?;
-        let Block { own: Some(own), partner: Some(partner), .. } = &self.blocks[block] else { return None };
-        Some([
-            own.listen_to_nothing(embeddings.own.val()),
-            partner.listen_to_nothing(embeddings.partner.val()),
-        ])
+    /// The voices' contexts when all are absent (zero features): constants of the model.
+    pub fn listen_to_nothing(&self, block: usize) -> Vec<VoiceContext> {
+        self.hearings(block).map(|(ear, embedding)| ear.listen_to_nothing(embedding)).collect()
+    }
+
+    /// A block's cross-attentions, each with what is added to the features that it hears.
+    fn hearings(&self, block: usize) -> impl Iterator<Item = (&CrossAttention, Tensor<3>)> {
+        let Block { own, partner, .. } = &self.blocks[block];
+        let embeddings = self.voice_embeddings.iter().flat_map(|voices| [&voices.own, &voices.partner]);
+        [own, partner].into_iter().flatten().zip(embeddings.map(Param::val))
     }
 
     /// Logits `(B, n, 2C)` of tokens `(B, n, D)` after the last block; pairs (bit 0, bit 1) for each bit.
@@ -231,11 +230,11 @@ impl Generator {
                 Some(voices) => self.listen(index, voices),
                 None => self.listen_to_nothing(index),
             };
-            if let (Some(own), Some(partner), Some([own_voice, partner_voice])) =
-                (&block.own, &block.partner, &contexts)
-            {
-                x = through(paths.map(|p| &p.own), x, |x| own.forward(x, &rotary, own_voice));
-                x = through(paths.map(|p| &p.partner), x, |x| partner.forward(x, &rotary, partner_voice));
+            let ears = [(&block.own, paths.map(|p| &p.own)), (&block.partner, paths.map(|p| &p.partner))];
+            for ((ear, path), voice) in ears.into_iter().zip(&contexts) {
+                if let Some(ear) = ear {
+                    x = through(path, x, |x| ear.forward(x, &rotary, voice));
+                }
             }
             x = through(paths.map(|p| &p.feed_forward), x, |x| block.feed_forward.forward(x));
         }

@@ -11,9 +11,11 @@
 //! distance a recording, then their mean). Per-clip distances are larger and also punish a motion that is right on
 //! the average and wrong in this recording. The paper does not state which it uses; its peers' code uses per clip.
 
+use serde::{Deserialize, Serialize};
+
 use super::bootstrap::{BootstrapOptions, Interval, bootstrap};
 use super::eigen;
-use super::signal::{Moments, check_finite, check_rows};
+use super::signal::{Moments, check_finite, check_length, check_rows};
 use crate::motion::{Group, Space};
 use crate::{Error, Result};
 
@@ -33,8 +35,9 @@ pub fn head_channels(space: Space) -> Vec<usize> {
     space.group_indices(Group::Head)
 }
 
-/// Mean and covariance of a stream of frames.
-#[derive(Debug, Clone, PartialEq)]
+/// Mean and covariance of a stream of frames. Written and read again it is the same to the last bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Gaussian {
     count: u64,
     mean: Vec<f64>,
@@ -153,6 +156,41 @@ impl Gaussian {
         let width = self.width();
         let divisor = self.count.checked_sub(1).filter(|&n| n > 0)? as f64;
         Some((0..width * width).map(|index| self.scatter[upper(index, width)] / divisor).collect())
+    }
+}
+
+/// The form of a [`Gaussian`] in files.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    count: u64,
+    mean: Vec<f64>,
+    /// The upper triangle, row by row.
+    scatter: Vec<f64>,
+}
+
+impl From<Gaussian> for Stored {
+    fn from(Gaussian { count, mean, scatter }: Gaussian) -> Self {
+        let width = mean.len();
+        let scatter = scatter.chunks_exact(width).enumerate().flat_map(|(i, row)| row[i..].to_vec());
+        Self { count, scatter: scatter.collect(), mean }
+    }
+}
+
+impl TryFrom<Stored> for Gaussian {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        let width = stored.mean.len();
+        let mut gaussian = Self::new(width)?;
+        check_length(stored.scatter.len(), width * (width + 1) / 2, "scatter", "numbers")?;
+        let mut rest = stored.scatter.as_slice();
+        for (i, row) in gaussian.scatter.chunks_exact_mut(width).enumerate() {
+            let (here, after) = rest.split_at(width - i);
+            row[i..].copy_from_slice(here);
+            rest = after;
+        }
+        Ok(Self { count: stored.count, mean: stored.mean, ..gaussian })
     }
 }
 

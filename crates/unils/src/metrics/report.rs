@@ -264,18 +264,24 @@ impl Better {
 }
 
 /// Systems side by side, one a row, as the paper's tables are: a Markdown table of the named scores. The best of each
-/// column among `reports` is bold; rows of the paper follow if there are any, and do not take part.
-pub fn comparison(reports: &[Report], metrics: &[(&str, Better)], paper: &[paper::Row]) -> String {
+/// column among `reports` is bold; `bounds` (a ceiling, a floor) and rows of the paper follow, and do not take part.
+pub fn comparison(
+    reports: &[Report],
+    bounds: &[Report],
+    metrics: &[(&str, Better)],
+    paper: &[paper::Row],
+) -> String {
     let names = metrics.iter().map(|(name, _)| *name);
     let head: Vec<String> = std::iter::once("system").chain(names).map(str::to_owned).collect();
     let best: Vec<Option<f64>> = metrics
         .iter()
         .map(|(name, better)| better.best(reports.iter().filter_map(|report| report.mean(name))))
         .collect();
-    let ours = reports.iter().map(|report| {
+    let ours = reports.iter().chain(bounds).enumerate().map(|(row, report)| {
         let values = metrics.iter().zip(&best).map(|((name, _), best)| {
             let value = report.mean(name);
-            let is_best = value.is_some() && value == *best && reports.len() > 1;
+            let takes_part = row < reports.len() && reports.len() > 1;
+            let is_best = takes_part && value.is_some() && value == *best;
             if is_best { format!("**{}**", optional(value)) } else { optional(value) }
         });
         std::iter::once(report.system.clone()).chain(values).collect()

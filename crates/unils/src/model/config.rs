@@ -1,17 +1,22 @@
 //! Configurations: the presets that ship, the TOML form, and the release's `meta_cfg`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checkpoint::toml_fault;
 use crate::codec::CodecConfig;
+use crate::encoder::{EncoderSizes, LogMel};
 use crate::error::{Error, Result};
-use crate::generator::{GeneratorConfig, Sampling};
+use crate::generator::{GeneratorConfig, Hearing, Sampling};
 use crate::motion::Space;
 
-const PRESETS: [(&str, &str); 2] = [
+const PRESETS: [(&str, &str); 4] = [
     ("paper", include_str!("../../../../configs/paper.toml")),
     ("paper_small", include_str!("../../../../configs/paper_small.toml")),
+    ("arkit_small", include_str!("../../../../configs/arkit_small.toml")),
+    ("tiny", include_str!("../../../../configs/tiny.toml")),
 ];
 
 /// Which speech encoder a model listens through.
@@ -22,6 +27,8 @@ pub enum EncoderKind {
     Wav2Vec2,
     /// Mimi, 25 features a second.
     Mimi,
+    /// Log-mel energies, 50 features a second; no weights.
+    LogMel,
 }
 
 /// The speech encoder of a model; its sizes are in its own `config.json`.
@@ -30,18 +37,57 @@ pub enum EncoderKind {
 pub struct EncoderConfig {
     /// Architecture.
     pub kind: EncoderKind,
-    /// Hugging Face repository of its weights.
-    pub repository: String,
+    /// Hugging Face repository of its weights; `None` for an encoder without weights, and only for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 impl EncoderConfig {
-    /// The released model's choice for an architecture.
+    /// The released model's choice for an architecture with weights.
     pub fn released(kind: EncoderKind) -> Self {
         let repository = match kind {
-            EncoderKind::Wav2Vec2 => "facebook/wav2vec2-xls-r-300m",
-            EncoderKind::Mimi => "kyutai/mimi",
+            EncoderKind::Wav2Vec2 => Some("facebook/wav2vec2-xls-r-300m"),
+            EncoderKind::Mimi => Some("kyutai/mimi"),
+            EncoderKind::LogMel => None,
         };
-        Self { kind, repository: repository.to_owned() }
+        Self { kind, repository: repository.map(str::to_owned) }
+    }
+
+    /// Sizes that the kind alone decides; `None` where the encoder's own `config.json` does.
+    pub fn fixed_sizes(&self) -> Option<EncoderSizes> {
+        match self.kind {
+            EncoderKind::LogMel => Some(EncoderSizes::LogMel),
+            EncoderKind::Wav2Vec2 | EncoderKind::Mimi => None,
+        }
+    }
+
+    /// That weights are named where there are any, and that the generator can listen to `audio_dim` channels.
+    fn validate(&self, audio_dim: Option<usize>) -> Result<()> {
+        match (self.fixed_sizes(), &self.repository) {
+            (None, None) => {
+                let error = Error::config("encoder.repository", "missing: this encoder has weights");
+                Err(error.with_hint("name the Hugging Face repository that they come from"))
+            }
+            (Some(_), Some(repository)) => {
+                let what = format!("expected none, as this encoder has no weights, got {repository}");
+                Err(Error::config("encoder.repository", what))
+            }
+            (Some(_), None) if audio_dim.is_some_and(|dim| dim != LogMel::FEATURE_DIM) => {
+                let (expected, got) = (LogMel::FEATURE_DIM, audio_dim.unwrap_or(0));
+                Err(Error::config(
+                    "generator.audio_dim",
+                    format!("expected {expected} for logmel, got {got}"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for EncoderConfig {
+    /// The repository, or what the encoder is if it has none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.repository.as_deref().unwrap_or("log-mel energies (no weights)"))
     }
 }
 
@@ -128,6 +174,10 @@ impl ModelConfig {
         if let Some(generator) = &self.generator {
             generator.validate()?;
         }
+        if let Some(encoder) = &self.encoder {
+            let audio_dim = self.generator.as_ref().and_then(|generator| generator.audio_dim);
+            encoder.validate(audio_dim)?;
+        }
         self.sampling.validate()?;
         Ok(self)
     }
@@ -158,6 +208,7 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
             heads: size(model, "T_NUM_HEAD")?,
             depth: size(model, "T_DEPTH")?,
             audio_dim,
+            hearing: Hearing::Both,
         }),
     };
     let encoder = match model.get("AUDIO_ENCODER").and_then(Value::as_str) {
@@ -202,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn an_encoder_without_weights_round_trips() {
+        let mut config = ModelConfig::preset("paper_small").unwrap();
+        config.encoder = Some(EncoderConfig::released(EncoderKind::LogMel));
+        config.generator.as_mut().unwrap().audio_dim = Some(LogMel::FEATURE_DIM);
+        let text = config.to_toml().unwrap();
+        assert!(text.contains("kind = \"logmel\"") && !text.contains("repository"), "{text}");
+        assert_eq!(ModelConfig::from_toml(&text, "test.toml").unwrap(), config);
+        let json = serde_json::to_value(&config).unwrap();
+        assert_eq!(ModelConfig::from_meta(&json, None).unwrap(), config);
+    }
+
+    #[test]
     fn impossible_configurations_name_the_field() {
         let paper = include_str!("../../../../configs/paper.toml");
         for (from, to, place) in [
@@ -210,6 +273,15 @@ mod tests {
             ("schedule = [1, 5, 25, 50, 100]", "schedule = [5, 1]", "schedule"),
             ("top_p = 0.97", "top_p = 2.0", "top-p"),
             ("preset = \"paper\"", "preset = \"paper\"\nspeed = 3", "speed"),
+        ] {
+            let error = ModelConfig::from_toml(&paper.replacen(from, to, 1), "test.toml").unwrap_err();
+            assert!(error.to_string().contains(place), "{place}: {error}");
+        }
+        let repository = "repository = \"facebook/wav2vec2-xls-r-300m\"\n";
+        for (from, to, place) in [
+            (repository, "", "encoder.repository: missing"),
+            ("\"wav2vec2\"", "\"logmel\"", "expected none"),
+            ("\"wav2vec2\"\n", "\"logmel\"\n# ", "expected 160 for logmel, got 1024"),
         ] {
             let error = ModelConfig::from_toml(&paper.replacen(from, to, 1), "test.toml").unwrap_err();
             assert!(error.to_string().contains(place), "{place}: {error}");

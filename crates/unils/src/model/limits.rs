@@ -40,7 +40,7 @@ mod tests {
     use super::*;
     use crate::codec::CodecConfig;
     use crate::encoder::{Encoder, EncoderSizes, MimiConfig, Wav2Vec2Config};
-    use crate::generator::{Generator, GeneratorConfig};
+    use crate::generator::{Generator, GeneratorConfig, Hearing};
     use crate::nn::{Loader, RandomWeights};
 
     /// The count is below the true one and close to it.
@@ -56,7 +56,8 @@ mod tests {
     fn numbers_are_those_of_the_models() {
         let codec = CodecConfig { width: 128, heads: 2, ..ModelConfig::preset("paper").unwrap().codec };
         for audio_dim in [None, Some(96)] {
-            let generator = GeneratorConfig { width: 192, heads: 2, depth: 3, audio_dim };
+            let generator =
+                GeneratorConfig { width: 192, heads: 2, depth: 3, audio_dim, hearing: Hearing::Both };
             let config = ModelConfig {
                 codec: codec.clone(),
                 generator: Some(generator.clone()),

@@ -28,6 +28,7 @@ pub use config::{EncoderConfig, EncoderKind, ModelConfig};
 pub use convert::{ConvertOptions, ConvertReport, convert};
 
 use crate::checkpoint::TensorFile;
+use crate::codec::Codec;
 use crate::device::DeviceKind;
 use crate::encoder::{Encoder, EncoderSizes, Wav2Vec2Config};
 use crate::error::{Error, Result};
@@ -52,7 +53,7 @@ fn is_encoder_copy(name: &str) -> bool {
 pub struct ModelFiles {
     /// Generator with its codec: a released `.pt`, or our safetensors with its TOML beside.
     pub checkpoint: PathBuf,
-    /// Folder of the speech encoder, in Hugging Face's layout.
+    /// Folder of the speech encoder, in Hugging Face's layout; `None` for an encoder without weights.
     pub encoder: Option<PathBuf>,
     /// Motion statistics that replace the checkpoint's own.
     pub stats: Option<PathBuf>,
@@ -92,22 +93,16 @@ impl Model {
         if let Some(path) = &files.stats {
             generator.codec_mut().set_statistics(&Stats::read(path)?)?;
         }
-        let encoder = match (&files.encoder, sizes.audio_dim) {
-            (_, None) => None,
-            (Some(folder), Some(audio_dim)) => {
-                let window = generator.codec().window();
-                let (encoder, report) = open_encoder(folder, &device, kind.is_cpu(), window)?;
-                check_width(folder, &encoder, audio_dim)?;
-                reports.push(("encoder".to_owned(), report));
-                Some(encoder)
-            }
-            (None, Some(_)) => return Err(encoder_missing(&config)),
-        };
+        let folder = files.encoder.as_deref();
+        let encoder = open_encoder(&config, folder, &device, kind.is_cpu())?.map(|(encoder, report)| {
+            reports.extend(report.map(|report| ("encoder".to_owned(), report)));
+            encoder
+        });
         Ok(Self { config, generator, encoder, device, reports })
     }
 
-    /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. Its speech
-    /// encoder is XLS-R 300m's architecture.
+    /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. A speech encoder
+    /// with weights is of XLS-R 300m's architecture.
     ///
     /// # Errors
     /// [`Error::Config`] for impossible sizes, [`Error::Device`].
@@ -123,7 +118,9 @@ impl Model {
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {
             let loader = Loader::new(&source, &device, kind.is_cpu());
-            let sizes = EncoderSizes::Wav2Vec2(Box::new(Wav2Vec2Config::xls_r_300m()));
+            let fixed = config.encoder.as_ref().and_then(EncoderConfig::fixed_sizes);
+            let sizes =
+                fixed.unwrap_or_else(|| EncoderSizes::Wav2Vec2(Box::new(Wav2Vec2Config::xls_r_300m())));
             let made = Encoder::load(&sizes, &loader)?;
             check_width(Path::new("random encoder"), &made, audio_dim)?;
             reports.push(("encoder".to_owned(), loader.finish()?));
@@ -194,8 +191,65 @@ pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> 
     Ok(config)
 }
 
-/// Opens the encoder for windows of `window` frames.
-fn open_encoder(folder: &Path, device: &Device, pack: bool, window: usize) -> Result<(Encoder, LoadReport)> {
+/// Opens the motion codec alone, of a codec's or a generator's checkpoint; the speech encoder is not looked at.
+///
+/// # Errors
+/// As [`Model::open`].
+pub fn open_codec(files: &ModelFiles, kind: DeviceKind) -> Result<(ModelConfig, Codec)> {
+    let device = kind.open()?;
+    let file = TensorFile::open(&files.checkpoint)?;
+    let config = describe(&file, files.preset.as_deref())?;
+    limits::check(limits::numbers(&config), &file)?;
+    let loader = Loader::new(&file, &device, kind.is_cpu());
+    let mut codec = match config.generator {
+        Some(_) => {
+            loader.ignore(|name| !name.starts_with("base_codec."));
+            Codec::load(&config.codec, &loader.at("base_codec"))?
+        }
+        None => Codec::load(&config.codec, &loader)?,
+    };
+    loader.finish()?;
+    if let Some(path) = &files.stats {
+        codec.set_statistics(&Stats::read(path)?)?;
+    }
+    Ok((config, codec))
+}
+
+/// Opens the speech encoder that a model listens through, and what was loaded for it; `None` for a model that does not
+/// listen. An encoder with weights needs their `folder`. `pack` lays weights out for the CPU route.
+///
+/// # Errors
+/// [`Error::Argument`] if a folder is missing or not wanted; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`]
+/// if what is in it does not fit the model.
+pub fn open_encoder(
+    config: &ModelConfig,
+    folder: Option<&Path>,
+    device: &Device,
+    pack: bool,
+) -> Result<Option<(Encoder, Option<LoadReport>)>> {
+    let Some(audio_dim) = config.generator.as_ref().and_then(|generator| generator.audio_dim) else {
+        return Ok(None);
+    };
+    let fixed = config.encoder.as_ref().and_then(EncoderConfig::fixed_sizes);
+    let (encoder, report) = match (folder, fixed) {
+        (Some(folder), Some(_)) => return Err(encoder_without_weights(folder)),
+        (None, Some(sizes)) => {
+            let source = RandomWeights { seed: 0 };
+            (Encoder::load(&sizes, &Loader::new(&source, device, pack))?, None)
+        }
+        (Some(folder), None) => {
+            let window = config.codec.schedule.last().copied().unwrap_or_default();
+            let (encoder, report) = encoder_from(folder, device, pack, window)?;
+            (encoder, Some(report))
+        }
+        (None, None) => return Err(encoder_missing(config)),
+    };
+    check_width(folder.unwrap_or(Path::new(&config.preset)), &encoder, audio_dim)?;
+    Ok(Some((encoder, report)))
+}
+
+/// Opens an encoder with weights for windows of `window` frames.
+fn encoder_from(folder: &Path, device: &Device, pack: bool, window: usize) -> Result<(Encoder, LoadReport)> {
     let file = TensorFile::open(folder)?;
     let Some(config) = file.meta() else {
         return Err(Error::checkpoint(folder.display(), "no config.json beside the encoder's weights")
@@ -224,9 +278,14 @@ fn check_width(folder: &Path, encoder: &Encoder, audio_dim: usize) -> Result<()>
         .with_hint("is it the encoder that the generator was trained with?"))
 }
 
+fn encoder_without_weights(folder: &Path) -> Error {
+    let what = "the generator listens to log-mel energies, which have no files";
+    Error::argument(folder.display(), what).with_hint("leave out --encoder")
+}
+
 fn encoder_missing(config: &ModelConfig) -> Error {
-    let repository =
-        config.encoder.as_ref().map_or("facebook/wav2vec2-xls-r-300m", |e| e.repository.as_str());
+    let named = config.encoder.as_ref().and_then(|encoder| encoder.repository.as_deref());
+    let repository = named.unwrap_or("facebook/wav2vec2-xls-r-300m");
     Error::argument("encoder", "the generator listens to speech, but no encoder was named")
         .with_hint(format!("--encoder FOLDER with the files of {repository}; `unils fetch` gets them"))
 }

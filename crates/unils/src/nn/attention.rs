@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::module::attention;
 use burn::tensor::{Bool, Tensor};
 
-use super::{Rotary, cpu};
+use super::{Rotary, cpu, grad};
 
 /// `softmax(q k^T / sqrt(D)) v` for every head.
 ///
@@ -14,6 +14,15 @@ use super::{Rotary, cpu};
 pub fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2, Bool>>) -> Tensor<4> {
     if mask.is_none() && cpu::holds(&q) && cpu::holds(&k) {
         return cpu::attend(q, k, v);
+    }
+    let is_any = grad::holds(&q) || grad::holds(&k) || grad::holds(&v);
+    if is_any
+        && grad::reads(&q)
+        && grad::reads(&k)
+        && grad::reads(&v)
+        && let Ok(mask) = readable(mask.as_ref())
+    {
+        return grad::attend(q, k, v, mask);
     }
     let [b, tq, h, _] = q.dims();
     let tk = k.dims()[1];
@@ -32,10 +41,21 @@ pub fn attend_qkv(
     if mask.is_none() && cpu::holds(&qkv) {
         return cpu::attend_qkv(qkv, heads, rotary.map(Rotary::angles).as_ref());
     }
+    if grad::holds(&qkv)
+        && rotary.is_none_or(Rotary::is_on_cpu)
+        && let Ok(mask) = readable(mask.as_ref())
+    {
+        return grad::attend_qkv(qkv, heads, rotary.map(Rotary::angles), mask);
+    }
     let [b, t, packed] = qkv.dims();
     let [q, k, v] = split_qkv(qkv, heads);
     let rotate = |x: Tensor<4>| rotary.map_or_else(|| x.clone(), |rotary| rotary.apply(x.clone()));
     attend(rotate(q), rotate(k), v, mask).reshape([b, t, packed / 3])
+}
+
+/// The mask for [`grad`]; an error if its memory is elsewhere.
+fn readable(mask: Option<&Tensor<2, Bool>>) -> Result<Option<grad::Mask>, ()> {
+    mask.map(|mask| grad::Mask::of(mask).ok_or(())).transpose()
 }
 
 /// Splits `(B, T, 3 H D)`, packed as (query, key, value), into three `(B, T, H, D)`.
@@ -101,6 +121,14 @@ impl KvCache {
         }
         attend(q, k, v, None).reshape([b, t, packed / 3])
     }
+}
+
+/// `x + share * (y - x)`, `x` and `y` `(B, T, C)`; `share` `(B, 1, 1)` is not differentiated.
+pub fn blend(x: Tensor<3>, y: Tensor<3>, share: Tensor<3>) -> Tensor<3> {
+    if grad::holds(&x) && grad::holds(&y) && cpu::holds(&share) {
+        return grad::blend(x, y, share);
+    }
+    x.clone() + (y - x) * share
 }
 
 /// Adds `delta` to some batch rows of `x` `(B, T, C)`: `(R, T, C)`, or `(1, 1, C)` to each of their tokens.

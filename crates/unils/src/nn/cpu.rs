@@ -11,11 +11,11 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_simd::{SimdOp, SimdUnaryOp};
+use rten_simd::{Isa, SimdOp, SimdUnaryOp};
 use rten_tensor::NdTensorView;
 use rten_tensor::prelude::*;
 use rten_vecmath::{
-    ApproxGelu, Elu, Gelu, LeakyRelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquareSub,
+    ApproxGelu, Elu, Gelu, LeakyRelu, Normalize, NormalizeOptions, Softmax, Sum, SumSquare, SumSquareSub,
 };
 
 use super::Activation;
@@ -26,7 +26,7 @@ thread_local! {
 }
 
 /// Values that one parallel task of an elementwise pass handles: enough to be worth its scheduling.
-const CHUNK: usize = 16 * 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 
 /// Name of the matrix-product kernel chosen for this processor, e.g. `x86_64-f32-avx512`.
 pub fn kernel_name() -> String {
@@ -51,27 +51,52 @@ pub fn holds<const N: usize>(x: &Tensor<N>) -> bool {
 }
 
 /// The memory of a tensor that [`holds`] is true for, row-major.
-struct Memory(FlexTensor);
+#[derive(Debug, Clone)]
+pub(super) struct Memory(FlexTensor);
 
 impl Memory {
-    fn of<const N: usize>(x: Tensor<N>) -> Self {
+    pub(super) fn of<const N: usize>(x: Tensor<N>) -> Self {
         #[allow(clippy::expect_used)]
         let x = x
             .try_into_primitive::<Flex>()
             .expect("callers of the CPU route have asked `holds`, or are packed");
+        Self::new(x)
+    }
+
+    pub(super) fn new(x: FlexTensor) -> Self {
         Self(if x.is_contiguous() { x } else { x.to_contiguous() })
     }
 
     /// The values in row-major order.
-    fn values(&self) -> &[f32] {
+    pub(super) fn values(&self) -> &[f32] {
         let (start, end) = self.0.layout().contiguous_offsets().unwrap_or_default();
         &self.0.storage::<f32>()[start..end]
     }
 
     /// The values for writing: in place when nobody else holds them.
-    fn into_owned(self) -> FlexTensor {
+    pub(super) fn into_owned(self) -> FlexTensor {
         if self.values().len() == self.0.storage::<f32>().len() { self.0 } else { self.0.to_contiguous() }
     }
+}
+
+/// Runs a loop over slices compiled for the widest vectors that the processor has.
+#[inline(always)]
+pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
+    struct Wide<F>(F);
+    impl<R, F: FnOnce() -> R> SimdOp for Wide<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, _: I) -> R {
+            (self.0)()
+        }
+    }
+    Wide(work).dispatch()
+}
+
+/// The sum of the squares of a slice.
+pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+    f64::from(SumSquare::new(values).dispatch())
 }
 
 fn owned<const N: usize>(x: FlexTensor) -> Tensor<N> {
@@ -236,19 +261,30 @@ impl Norm {
     fn apply_rows(&self, rows: &mut [f32], then: Activation) {
         let width = self.width();
         for row in rows.chunks_exact_mut(width) {
-            let mean = Sum::new(row).dispatch() / width as f32;
-            let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
-            let options = NormalizeOptions {
-                pre_scale_bias: mean,
-                scale: ((f64::from(variance) + self.epsilon).sqrt().recip()) as f32,
-                element_scale: Some(self.gamma.values()),
-                element_bias: Some(self.beta.values()),
-                ..NormalizeOptions::default()
-            };
-            Normalize::new_mut(row, options).dispatch();
+            normalize_row(row, self.gamma.values(), self.beta.values(), self.epsilon);
         }
         activate(rows, then);
     }
+}
+
+/// Mean and reciprocal deviation of a row.
+pub(super) fn row_moments(row: &[f32], epsilon: f64) -> [f32; 2] {
+    let mean = Sum::new(row).dispatch() / row.len() as f32;
+    let variance = SumSquareSub::new(row, mean).dispatch() / row.len() as f32;
+    [mean, ((f64::from(variance) + epsilon).sqrt().recip()) as f32]
+}
+
+/// Layer norm of one row in place.
+pub(super) fn normalize_row(row: &mut [f32], gamma: &[f32], beta: &[f32], epsilon: f64) {
+    let [mean, scale] = row_moments(row, epsilon);
+    let options = NormalizeOptions {
+        pre_scale_bias: mean,
+        scale,
+        element_scale: Some(gamma),
+        element_bias: Some(beta),
+        ..NormalizeOptions::default()
+    };
+    Normalize::new_mut(row, options).dispatch();
 }
 
 /// [`super::add_to_rows`] on the CPU, in the memory of `x` when nobody else holds it.
@@ -268,6 +304,7 @@ pub(super) fn add_to_rows(x: Tensor<3>, rows: Range<usize>, delta: &Tensor<3>) -
 }
 
 /// Angles of a rotary embedding as slices: (tokens, pairs) cosines and sines.
+#[derive(Debug, Clone)]
 pub(super) struct Angles(Memory, Memory);
 
 impl Angles {
@@ -276,7 +313,14 @@ impl Angles {
     }
 
     /// Rotates the first `rotated` values of each row, heads of `width`; rows are tokens of batch rows.
-    fn rotate_rows(&self, values: &mut [f32], row: usize, rotated: usize, tokens: usize, width: usize) {
+    pub(super) fn rotate_rows(
+        &self,
+        values: &mut [f32],
+        row: usize,
+        rotated: usize,
+        tokens: usize,
+        width: usize,
+    ) {
         values
             .par_chunks_exact_mut(row)
             .enumerate()
@@ -291,6 +335,17 @@ impl Angles {
         for head in row.chunks_exact_mut(width) {
             for ((pair, c), s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
                 (pair[0], pair[1]) = (pair[0] * c - pair[1] * s, pair[1] * c + pair[0] * s);
+            }
+        }
+    }
+
+    /// The way back from [`Angles::rotate`], which is also the way of gradients.
+    pub(super) fn rotate_back(&self, token: usize, width: usize, row: &mut [f32]) {
+        let pairs = token * width / 2..(token + 1) * width / 2;
+        let (cos, sin) = (&self.0.values()[pairs.clone()], &self.1.values()[pairs]);
+        for head in row.chunks_exact_mut(width) {
+            for ((pair, c), s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
+                (pair[0], pair[1]) = (pair[0] * c + pair[1] * s, pair[1] * c - pair[0] * s);
             }
         }
     }

@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::cpu::contiguous;
-use super::train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, hash};
+use super::train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, name_hash};
 use super::{Conv1d, ConvOptions, LayerNorm, Linear};
 use crate::error::{Error, Result};
 
@@ -52,7 +52,7 @@ impl TensorSource for RandomWeights {
 
     fn read(&self, name: &str, wanted: &[usize], use_values: &mut dyn FnMut(&[f32])) -> Result<()> {
         // From the name: a tensor's values do not depend on the order in which tensors are asked for.
-        let mut state = hash(name.as_bytes()) ^ self.seed | 1;
+        let mut state = name_hash(name) ^ self.seed | 1;
         let fan_in: usize = wanted.iter().skip(1).product();
         // Norm scales and deviations near one, matrices at a size that keeps activations in range.
         let is_scale = wanted.len() == 1 && (name.ends_with("weight") || name.ends_with("std"));
@@ -291,6 +291,8 @@ impl<'a> Loader<'a> {
         let bias_values = with_bias.then(|| self.values(&bias, &shape[..1], <[f32]>::to_vec));
         let layer =
             self.values(&weight, &shape, |values| self.linear_of(values, bias_values.as_deref(), shape));
+        let is_half = !self.is_frozen && self.shared.plan.is_some_and(TrainingPlan::is_half);
+        let layer = if is_half { layer.in_half() } else { layer };
         match self.role(&weight) {
             Role::Frozen => layer,
             Role::Trained => layer.trained(|values| {

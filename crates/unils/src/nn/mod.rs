@@ -1,8 +1,10 @@
 //! Layers that the encoder, the codec and the generator share, on Burn tensors.
 //!
-//! Leaf of the pipeline: knows nothing of motion or audio. Each layer has two routes with the same numbers:
+//! Leaf of the pipeline: knows nothing of motion or audio. Each layer has three routes with the same numbers:
 //!
 //! * the plain one is a composition of Burn operations: it runs on every device and is differentiable;
+//! * the one for training on the CPU runs when a tensor on the portable device carries gradients: operations that do a
+//!   layer's work at once, with backward passes of their own;
 //! * the CPU one ([`cpu`]) runs when a layer was loaded packed (inference on the portable device): weights
 //!   laid out once for the matrix product, bias, activation and residual fused behind it.
 //!
@@ -23,16 +25,21 @@
 mod attention;
 mod conv;
 pub mod cpu;
+mod dropout;
+pub mod flat;
+mod grad;
 mod linear;
 mod load;
+pub mod matrix;
 mod norm;
 mod rotary;
 mod train;
 
-pub use attention::{KvCache, add_to_rows, attend, attend_qkv};
+pub use attention::{KvCache, add_to_rows, attend, attend_qkv, blend};
 pub use conv::{Conv1d, ConvOptions};
+pub use dropout::seed_dropout;
 pub use linear::{Activation, Linear};
 pub use load::{LoadReport, Loader, RandomWeights, TensorSource};
 pub use norm::LayerNorm;
 pub use rotary::Rotary;
-pub use train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan};
+pub use train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, name_hash};

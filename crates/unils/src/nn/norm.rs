@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::layer_norm;
 
-use super::{Activation, cpu};
+use super::{Activation, cpu, grad};
 
 /// `(x - mean) / sqrt(var + eps) * gamma + beta`, mean and biased variance over the channels.
 #[derive(Module, Debug)]
@@ -34,6 +34,9 @@ impl LayerNorm {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if cpu::holds(&x) && cpu::holds(&gamma) {
             return cpu::layer_norm(x, &gamma, &beta, self.epsilon, then);
+        }
+        if (grad::holds(&x) || grad::holds(&gamma)) && grad::reads(&x) && grad::reads(&gamma) {
+            return then.forward(grad::layer_norm(x, gamma, beta, self.epsilon));
         }
         then.forward(layer_norm(x, gamma, Some(beta), self.epsilon))
     }

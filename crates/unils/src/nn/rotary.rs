@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::cpu;
+use super::{cpu, grad};
 
 const BASE: f64 = 10_000.0;
 
@@ -41,6 +41,11 @@ impl Rotary {
         self.cos.device()
     }
 
+    /// Whether [`Rotary::angles`] can be read.
+    pub(super) fn is_on_cpu(&self) -> bool {
+        cpu::holds(&self.cos)
+    }
+
     /// The tables for the CPU route.
     pub(super) fn angles(&self) -> cpu::Angles {
         cpu::Angles::of(&self.cos, &self.sin)
@@ -50,6 +55,9 @@ impl Rotary {
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         if cpu::holds(&x) {
             return cpu::rotate(x, &self.angles());
+        }
+        if grad::holds(&x) && self.is_on_cpu() {
+            return grad::rotate(x, self.angles());
         }
         let [b, t, h, d] = x.dims();
         let pairs = x.reshape([b, t, h, d / 2, 2]);

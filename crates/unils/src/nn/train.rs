@@ -8,8 +8,10 @@ use std::fmt;
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::module::linear;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use super::dropout::Dropout;
 
 /// What training does with a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +46,28 @@ impl AdapterConfig {
     pub fn scale(&self) -> f64 {
         self.alpha / self.rank.max(1) as f64
     }
+
+    /// A frozen matrix `(outputs, inputs)` with an adapter folded in, `W + scale B A`: `down` is `A` `(rank, inputs)`, `up`
+    /// is `B` `(outputs, rank)`. All are row-major, as checkpoints store them.
+    pub fn fold(&self, weight: &[f32], down: &[f32], up: &[f32], inputs: usize) -> Vec<f32> {
+        let (inputs, scale) = (inputs.max(1), self.scale() as f32);
+        let rank = (down.len() / inputs).max(1);
+        let mut folded = weight.to_vec();
+        for (row, up) in folded.chunks_exact_mut(inputs).zip(up.chunks_exact(rank)) {
+            for (up, down) in up.iter().zip(down.chunks_exact(inputs)) {
+                let factor = scale * up;
+                row.iter_mut().zip(down).for_each(|(value, down)| *value += factor * down);
+            }
+        }
+        folded
+    }
 }
 
 /// Which tensors of a model are trained, and how.
 pub struct TrainingPlan {
     role: Box<dyn Fn(&str) -> Role>,
     adapter: AdapterConfig,
+    is_half: bool,
 }
 
 impl TrainingPlan {
@@ -60,7 +78,19 @@ impl TrainingPlan {
 
     /// `role` tells from a tensor's name in checkpoints what happens to it.
     pub fn new(role: impl Fn(&str) -> Role + 'static, adapter: AdapterConfig) -> Self {
-        Self { role: Box::new(role), adapter }
+        Self { role: Box::new(role), adapter, is_half: false }
+    }
+
+    /// Multiplies matrices in bfloat16, for devices with units for it; weights, gradients and all else stay 32-bit
+    /// floats.
+    #[must_use]
+    pub fn in_half(self, is_half: bool) -> Self {
+        Self { is_half, ..self }
+    }
+
+    /// Whether matrices are multiplied in bfloat16.
+    pub fn is_half(&self) -> bool {
+        self.is_half
     }
 
     /// What happens to a tensor.
@@ -94,13 +124,14 @@ pub struct Parameter {
 impl Parameter {
     /// The parameter's identity in the module, which follows from its name.
     pub fn id(&self) -> ParamId {
-        ParamId::from(hash(self.name.as_bytes()))
+        ParamId::from(name_hash(&self.name))
     }
 }
 
-/// FNV-1a.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+/// A number that follows from a tensor's name alone (FNV-1a): its identity, and what its random values start from.
+pub fn name_hash(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The two thin matrices beside a frozen one.
@@ -121,10 +152,8 @@ impl Adapter {
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         let down = self.down.val();
         let x = if self.dropout > 0.0 && down.is_autodiff() {
-            let keep = 1.0 - self.dropout;
-            let mask =
-                Tensor::random(x.dims(), Distribution::Bernoulli(keep), &x.device().without_autodiff());
-            x * mask / keep
+            let mask = Dropout::next(self.dropout).mask(x.dims().iter().product());
+            x.clone() * Tensor::from_data(TensorData::new(mask, x.dims()), &x.device().without_autodiff())
         } else {
             x
         };

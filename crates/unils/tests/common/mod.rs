@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use unils::checkpoint::TensorFile;
 use unils::codec::{Codec, CodecConfig};
 use unils::encoder::{Wav2Vec2, Wav2Vec2Config};
-use unils::generator::{Generator, GeneratorConfig};
+use unils::generator::{Generator, GeneratorConfig, Hearing};
 use unils::nn::Loader;
 
 /// Forward tensors: of the reference's largest magnitude.
@@ -101,7 +101,7 @@ pub fn codec_config() -> CodecConfig {
 }
 
 pub fn generator_config(audio_dim: Option<usize>) -> GeneratorConfig {
-    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim }
+    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim, hearing: Hearing::Both }
 }
 
 pub fn codec(pack: bool) -> Codec {
