@@ -19,6 +19,7 @@
 
 mod cast;
 mod pictures;
+mod strip;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,6 +34,7 @@ use unils::{Error, Result};
 
 pub use cast::{Actor, Cast};
 use pictures::Pictures;
+pub use strip::strip;
 
 use crate::raster::RenderOptions;
 use crate::video::VoiceMix;

@@ -1,4 +1,4 @@
-//! Motion as curves over time: `unils plot`.
+//! Motion as curves over time: `unils plot`; and [`Chart`]s of other numbers.
 //!
 //! For each participant, one below the other on one clock: the voice's level, how far the mouth is open, how far the
 //! lids are closed with a mark a blink, and the head's three angles; pale bands show when the participant talks. The
@@ -17,6 +17,7 @@
 //! ```
 
 mod axis;
+mod chart;
 mod drawing;
 mod series;
 mod voice;
@@ -29,6 +30,7 @@ use unils::file::AtomicFile;
 use unils::motion::{Motion, Space};
 use unils::{Error, Result};
 
+pub use self::chart::{Chart, Lines, ScoreRow, Scores, Series};
 use self::drawing::{Anchor, Color, Drawing};
 use self::series::polyline;
 pub use self::voice::Voice;
@@ -137,17 +139,7 @@ impl<'a> Plot<'a> {
     /// # Errors
     /// [`Error::Argument`] for another ending, [`Error::Io`] if it cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        match path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).as_deref() {
-            Some("svg") => {
-                let mut file = AtomicFile::create(path)?;
-                file.write_all(self.svg()?.as_bytes()).map_err(|error| Error::io("write", path, error))?;
-                file.commit()
-            }
-            Some("png") => write_png(path, &self.image(PNG_SCALE)?),
-            _ => Err(Error::argument(path.display(), "is not a kind of picture that plots are written as")
-                .with_hint("plots end in .svg or .png")),
-        }
+        write_drawing(path.as_ref(), &self.draw()?)
     }
 
     fn draw(&self) -> Result<Drawing> {
@@ -315,6 +307,20 @@ impl<'a> Plot<'a> {
         }
         let unit = if seconds < 120.0 { "Time (s)" } else { "Time (min:s)" };
         drawing.label([0.5 * (LEFT + RIGHT), y + 34.0], unit, 11.0, Anchor::Middle, INK);
+    }
+}
+
+/// Writes a drawing as the path's ending says.
+fn write_drawing(path: &Path, drawing: &Drawing) -> Result<()> {
+    match path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).as_deref() {
+        Some("svg") => {
+            let mut file = AtomicFile::create(path)?;
+            file.write_all(drawing.svg().as_bytes()).map_err(|error| Error::io("write", path, error))?;
+            file.commit()
+        }
+        Some("png") => write_png(path, &drawing.image(PNG_SCALE)?),
+        _ => Err(Error::argument(path.display(), "is not a kind of picture that plots are written as")
+            .with_hint("plots end in .svg or .png")),
     }
 }
 
