@@ -3,11 +3,15 @@
 //! Weights and terms are the release's. Generators minimise the cross-entropy of every bit
 //! ([`unils::generator::bit_cross_entropy`]); the codec's loss has the terms below.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use unils::codec::{Codec, Quantized};
 use unils::generator::{Conditions, Generator, bit_cross_entropy};
+use unils::motion::{Group, Space};
 
+use crate::face_loss::{FaceErrors, FaceLoss};
 use crate::masks::{Masks, Spoiling};
 
 /// Weights of the codec's terms.
@@ -45,17 +49,20 @@ pub struct CodecLoss {
 
 impl CodecLoss {
     /// Terms that need no face: from raw motion `(B, T, M)`, its reconstruction and what the quantiser made of
-    /// it. `pose` are the channels of head and jaw.
+    /// it. `pose` are the channels of head and jaw ([`pose_channels`]).
     pub fn of_motion(
         codec: &Codec,
         weights: &CodecWeights,
         truth: &Tensor<3>,
         predicted: &Tensor<3>,
         quantized: &Quantized,
-        pose: std::ops::Range<usize>,
+        pose: &[Range<usize>],
     ) -> Self {
         let [batch, frames, _] = truth.dims();
-        let posed = |x: &Tensor<3>| x.clone().slice([0..batch, 0..frames, pose.clone()]);
+        let posed = |x: &Tensor<3>| {
+            let part = |part: &Range<usize>| x.clone().slice([0..batch, 0..frames, part.clone()]);
+            Tensor::cat(pose.iter().map(part).collect(), 2)
+        };
         let (true_pose, pose) = (posed(truth), posed(predicted));
         let (true_velocity, velocity) = (differences(true_pose.clone()), differences(pose.clone()));
         let scales = codec.quantizer().losses(quantized);
@@ -72,10 +79,37 @@ impl CodecLoss {
         }
     }
 
+    /// The same with the face's terms, mesh and lips: see [`FaceLoss::errors`].
+    #[must_use]
+    pub fn with_face(
+        mut self,
+        face: &FaceLoss,
+        weights: &CodecWeights,
+        truth: &Tensor<3>,
+        predicted: &Tensor<3>,
+    ) -> Self {
+        let FaceErrors { mesh, lips } = face.errors(truth, predicted);
+        self.terms.extend([("mesh", mesh * weights.mesh), ("lips", lips * weights.lips)]);
+        self
+    }
+
     /// Sum of all terms.
     pub fn total(&self) -> Tensor<1> {
         Tensor::cat(self.terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum()
     }
+}
+
+/// The channels of head and jaw: what the codec's pose, velocity and smoothness terms look at.
+pub fn pose_channels(space: Space) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for (index, channel) in space.channels().iter().enumerate() {
+        match (channel.group, ranges.last_mut()) {
+            (Group::Head | Group::Jaw, Some(last)) if last.end == index => last.end += 1,
+            (Group::Head | Group::Jaw, _) => ranges.push(index..index + 1),
+            _ => {}
+        }
+    }
+    ranges
 }
 
 /// `x[t + 1] - x[t]` of `(B, T, C)`.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use unils::codec::Schedule;
 use unils::generator::BlockPaths;
 
+use crate::data::Shard;
+
 /// How much is left out or spoilt; all shares from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,6 +55,8 @@ const STREAM: u64 = 0x6d61_736b;
 pub struct Masks {
     rng: ChaCha8Rng,
     device: Device,
+    people: usize,
+    shard: Shard,
 }
 
 impl Masks {
@@ -60,7 +64,31 @@ impl Masks {
     pub fn new(seed: u64, step: u64, device: &Device) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ STREAM);
         rng.set_stream(step);
-        Self { rng, device: device.clone() }
+        Self { rng, device: device.clone(), people: 1, shard: Shard { rank: 0, of: 1 } }
+    }
+
+    /// The same draws for the part of a batch that one of several devices has: what the whole batch would draw, of
+    /// which the others' rows are left out. The batch's rows are the samples of the first of `people`, then of the next.
+    #[must_use]
+    pub fn of_shard(self, people: usize, shard: Shard) -> Self {
+        Self { people, shard, ..self }
+    }
+
+    /// Draws `count` numbers for each row of the whole batch and keeps those of this shard's `batch` rows.
+    fn rows(&mut self, batch: usize, count: usize, mut draw: impl FnMut(f64) -> f32) -> Vec<f32> {
+        let Shard { rank, of } = self.shard;
+        let samples = batch / self.people;
+        let mut kept = Vec::with_capacity(batch * count);
+        for row in 0..batch * of {
+            let is_kept = row / samples % of == rank;
+            for _ in 0..count {
+                let value = draw(self.uniform());
+                if is_kept {
+                    kept.push(value);
+                }
+            }
+        }
+        kept
     }
 
     /// Uniform in 0..1.
@@ -70,7 +98,7 @@ impl Masks {
 
     /// `(B, 1, 1)`: 0 for the share of samples that lose something, 1 for the others.
     pub fn kept(&mut self, batch: usize, share: f64) -> Tensor<3> {
-        let kept = (0..batch).map(|_| if self.uniform() < share { 0.0_f32 } else { 1.0 }).collect();
+        let kept = self.rows(batch, 1, |draw| if draw < share { 0.0 } else { 1.0 });
         Tensor::from_data(TensorData::new::<f32, _>(kept, [batch, 1, 1]), &self.device)
     }
 
@@ -83,7 +111,7 @@ impl Masks {
         }
         let spoilt = scales[..scales.len() - 1].iter().map(|&tokens| {
             let share = (self.uniform() * (hundredths + 1) as f64).floor() / 100.0;
-            let flips = (0..batch * tokens * bits).map(|_| f32::from(self.uniform() < share)).collect();
+            let flips = self.rows(batch, tokens * bits, |draw| f32::from(draw < share));
             Tensor::from_data(TensorData::new::<f32, _>(flips, [batch, tokens, bits]), &self.device)
         });
         spoilt.collect()

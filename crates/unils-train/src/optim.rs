@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use unils::nn::flat;
 
 /// Constants of AdamW (arXiv 1711.05101).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -99,13 +100,33 @@ impl Optimizer {
             .moments
             .remove(&id)
             .unwrap_or_else(|| Moments { mean: gradient.zeros_like(), square: gradient.zeros_like() });
-        let mean = moments.mean * beta1 + gradient.clone() * (1.0 - beta1);
-        let square = moments.square * beta2 + gradient.square() * (1.0 - beta2);
         // Corrects for the moments' start at zero; f64 because 0.999^n is close to 1.
         let steps = self.steps.min(i32::MAX as u64) as i32;
         let (correction1, correction2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
-        let root = square.clone().sqrt() / correction2.sqrt() + epsilon;
-        let next = value * (1.0 - rate * weight_decay) - mean.clone() / root * (rate / correction1);
+        let (kept, step, deviation) = (1.0 - rate * weight_decay, rate / correction1, correction2.sqrt());
+        let one_pass = {
+            let numbers = [beta1, 1.0 - beta1, beta2, 1.0 - beta2, deviation, epsilon, kept, step];
+            let [beta1, new1, beta2, new2, deviation, epsilon, kept, step] = numbers.map(|x| x as f32);
+            flat::update([value, moments.mean, moments.square], [&gradient], move |changed, [gradient]| {
+                let [value, mean, square] = changed;
+                for (((value, mean), square), gradient) in
+                    value.iter_mut().zip(mean).zip(square).zip(gradient)
+                {
+                    *mean = *mean * beta1 + gradient * new1;
+                    *square = *square * beta2 + gradient * gradient * new2;
+                    *value = *value * kept - *mean / (square.sqrt() / deviation + epsilon) * step;
+                }
+            })
+        };
+        let (next, mean, square) = match one_pass {
+            Ok([next, mean, square]) => (next, mean, square),
+            Err([value, mean, square]) => {
+                let mean = mean * beta1 + gradient.clone() * (1.0 - beta1);
+                let square = square * beta2 + gradient.square() * (1.0 - beta2);
+                let root = square.clone().sqrt() / deviation + epsilon;
+                (value * kept - mean.clone() / root * step, mean, square)
+            }
+        };
         self.moments.insert(id, Moments { mean, square });
         next
     }
@@ -166,6 +187,27 @@ impl GradientMap {
         self.0.iter().map(|(&id, gradient)| (id, gradient))
     }
 
+    /// All gradients one after the other, with the identity and length of each.
+    pub fn to_flat(&self) -> (Vec<f32>, Vec<(u64, usize)>) {
+        let (mut flat, mut lengths) = (Vec::new(), Vec::new());
+        for (id, gradient) in self.iter() {
+            let gradient = values(gradient);
+            lengths.push((id, gradient.len()));
+            flat.extend(gradient);
+        }
+        (flat, lengths)
+    }
+
+    /// The way back from [`GradientMap::to_flat`]. Numbers behind the last gradient are left out.
+    pub fn from_flat(mut numbers: &[f32], lengths: &[(u64, usize)], device: &Device) -> Self {
+        let take = |&(id, length): &(u64, usize)| {
+            let (gradient, rest) = numbers.split_at(length.min(numbers.len()));
+            numbers = rest;
+            (id, flat(gradient.to_vec(), device))
+        };
+        Self(lengths.iter().map(take).collect())
+    }
+
     /// Adds another batch's gradients, weighted: `self * (1 - share) + other * share`.
     pub fn mix(self, mut other: Self, share: f64) -> Self {
         let mixed = self.0.into_iter().map(|(id, gradient)| match other.0.remove(&id) {
@@ -177,8 +219,11 @@ impl GradientMap {
 
     /// The norm over all gradients together.
     pub fn norm(&self) -> f64 {
-        let squares = self.0.values().map(|gradient| gradient.clone().square().sum().into_scalar::<f32>());
-        squares.map(f64::from).sum::<f64>().sqrt()
+        let square = |gradient: &Tensor<1>| {
+            flat::sum_of_squares(gradient)
+                .unwrap_or_else(|| f64::from(gradient.clone().square().sum().into_scalar::<f32>()))
+        };
+        self.0.values().map(square).sum::<f64>().sqrt()
     }
 
     /// Scales all gradients so that their norm is at most `largest`; `norm` is what [`GradientMap::norm`] gave.
@@ -189,7 +234,17 @@ impl GradientMap {
         if factor >= 1.0 {
             return self;
         }
-        Self(self.0.into_iter().map(|(id, gradient)| (id, gradient * factor)).collect())
+        let scaled = |gradient| {
+            let factor = factor as f32;
+            let scaled = flat::update([gradient], [], move |[gradient], []| {
+                gradient.iter_mut().for_each(|value| *value *= factor);
+            });
+            match scaled {
+                Ok([gradient]) => gradient,
+                Err([gradient]) => gradient * factor,
+            }
+        };
+        Self(self.0.into_iter().map(|(id, gradient)| (id, scaled(gradient))).collect())
     }
 }
 
@@ -234,7 +289,18 @@ impl Average {
         module.visit(&mut read);
         for (id, value) in read.0 {
             if let Some(average) = self.values.remove(&id) {
-                self.values.insert(id, average * self.decay + value * (1.0 - self.decay));
+                let (old, new) = (self.decay as f32, (1.0 - self.decay) as f32);
+                let mixed = flat::update([average], [&value], move |[average], [value]| {
+                    average
+                        .iter_mut()
+                        .zip(value)
+                        .for_each(|(average, value)| *average = *average * old + value * new);
+                });
+                let average = match mixed {
+                    Ok([average]) => average,
+                    Err([average]) => average * self.decay + value * (1.0 - self.decay),
+                };
+                self.values.insert(id, average);
             }
         }
     }
@@ -242,6 +308,11 @@ impl Average {
     /// The module with the averages in place of its values, without gradients.
     pub fn apply<M: Module>(&self, module: M) -> M {
         module.map(&mut Replace(&self.values))
+    }
+
+    /// One parameter's average.
+    pub fn get(&self, id: u64) -> Option<Vec<f32>> {
+        self.values.get(&id).map(values)
     }
 
     /// Every average by its parameter's identity.

@@ -167,15 +167,7 @@ impl Loader {
     /// As for [`Loader::new`].
     pub fn start_at(store: Arc<dyn Store>, options: LoaderOptions, step: u64) -> Result<Self> {
         options.check()?;
-        let items = options.rule.items(store.entries(), options.split, options.view);
-        if items.is_empty() || u32::try_from(items.len()).is_err() {
-            let rule = &options.rule;
-            let longest = rule.shortest.max(rule.clip).max(rule.style) + 1;
-            let of = if options.view == View::Dyad { " of two participants" } else { "" };
-            let what = format!("the split {:?} gives {} clips", options.split.name(), items.len());
-            return Err(Error::motion(store.place(), what)
-                .with_hint(format!("it needs recordings{of} of more than {longest} frames")));
-        }
+        let items = items_of(store.as_ref(), &options)?;
         let rows = Rows::new(
             store,
             options.rule,
@@ -299,6 +291,23 @@ impl Loader {
     pub fn cache_usage(&self) -> (usize, u64, u64) {
         self.rows.cache().usage()
     }
+}
+
+/// The clips that a loader would go through.
+///
+/// # Errors
+/// [`Error::Motion`] if there are none.
+pub(crate) fn items_of(store: &dyn Store, options: &LoaderOptions) -> Result<Vec<Item>> {
+    let LoaderOptions { rule, view, split, .. } = options;
+    let items = rule.items(store.entries(), *split, *view);
+    if !items.is_empty() && u32::try_from(items.len()).is_ok() {
+        return Ok(items);
+    }
+    let longest = rule.shortest.max(rule.clip).max(rule.style) + 1;
+    let of = if *view == View::Dyad { " of two participants" } else { "" };
+    let what = format!("the split {:?} gives {} clips", split.name(), items.len());
+    Err(Error::motion(store.place(), what)
+        .with_hint(format!("it needs recordings{of} of more than {longest} frames")))
 }
 
 impl Drop for Loader {

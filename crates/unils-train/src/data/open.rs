@@ -27,16 +27,25 @@ pub fn open_store(path: impl AsRef<Path>, metadata: Option<&Path>, view: View) -
         }
         return Ok(Arc::new(CorpusStore::open(path)?));
     }
-    let nested = path.join("lmdb");
-    let lmdb =
-        [&nested, path].into_iter().find(|folder| folder.is_file() || folder.join("data.mdb").is_file());
-    let Some(lmdb) = lmdb else {
+    let Some(lmdb) = find_lmdb(path) else {
         std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
         return Err(Error::argument(path.display(), "is neither a corpus nor an LMDB")
             .with_hint(format!("a corpus is a folder with an {INDEX}, an LMDB one with a data.mdb")));
     };
     let metadata = metadata.map_or_else(|| beside(path, view), |metadata| Ok(metadata.to_owned()))?;
     Ok(Arc::new(ReleaseStore::open(lmdb, metadata)?))
+}
+
+/// Whether there is a corpus or an LMDB at a path: what [`open_store`] opens.
+pub fn is_store(path: impl AsRef<Path>) -> bool {
+    let path = path.as_ref();
+    path.join(INDEX).is_file() || find_lmdb(path).is_some()
+}
+
+/// The LMDB that a path names: the path itself, or the folder `lmdb` in it.
+fn find_lmdb(path: &Path) -> Option<PathBuf> {
+    let is_lmdb = |path: &PathBuf| path.is_file() || path.join("data.mdb").is_file();
+    [path.join("lmdb"), path.to_owned()].into_iter().find(is_lmdb)
 }
 
 /// The release's metadata file for the view, in the folder of that name or the one that holds it.

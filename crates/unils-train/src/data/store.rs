@@ -334,12 +334,12 @@ pub(super) fn entry_of<'e>(place: &str, entries: &'e [Entry], index: usize) -> R
 }
 
 /// A record's name for messages.
-pub(super) fn record_place(place: &str, name: &str) -> String {
+pub(crate) fn record_place(place: &str, name: &str) -> String {
     format!("{place}: record {name:?}")
 }
 
 /// The same fault with a place in front of its own.
-pub(super) fn within(place: &str, error: Error) -> Error {
+pub(crate) fn within(place: &str, error: Error) -> Error {
     match error {
         Error::Motion(mut fault) => {
             fault.place =

@@ -1,0 +1,513 @@
+//! The training loop: batches to steps, steps to checkpoints.
+//!
+//! A [`Trainer`] begins or takes up a [`Run`] and makes one step at a time; [`Trainer::train`] goes through to the end
+//! and tells its observer what happens. What a step does follows from the configuration, the seed and the step's
+//! number alone, and [`Trainer::save`] keeps all that the next one depends on: an interrupted training goes on to the
+//! same bits.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use unils_train::trainer::{Event, Trainer, TrainerOptions};
+//! let mut trainer = Trainer::resume("runs/codec".as_ref(), &TrainerOptions::default())?;
+//! trainer.train(&mut |event| {
+//!     if let Event::Step(record) = event {
+//!         println!("{}: {}", record.step, record.loss);
+//!     }
+//!     ControlFlow::Continue(())
+//! })?;
+//! # Ok::<(), unils::Error>(())
+//! ```
+
+mod merged;
+mod sample;
+mod save;
+mod task;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use unils::checkpoint::TensorFile;
+use unils::device::DeviceKind;
+use unils::model::open_encoder;
+use unils::nn::{Loader as Weights, Parameter, name_hash, seed_dropout};
+use unils::{Error, Result};
+
+pub use sample::Sample;
+
+use self::merged::Merged;
+use self::task::{Net, Task};
+use crate::data::{
+    Batch, Evaluation, Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store,
+};
+use crate::exchange::{Exchange, Meeting};
+use crate::masks::{Masks, Spoiling};
+use crate::optim::{Average, GradientMap, Optimizer};
+use crate::run::{Check, Log, Progress, Record, Run, RunConfig, StepRecord, read_state};
+use crate::start::{Handover, Start};
+
+/// A loss this many times the smoothed one has exploded.
+const EXPLODED: f64 = 20.0;
+/// Steps before that is looked at.
+const CALM_AFTER: u64 = 50;
+/// How slowly the smoothed loss follows.
+const SMOOTHING: f64 = 0.98;
+/// Keeps the validation's draws apart from the training's.
+const CHECK_SEED: u64 = 0x6368_6563;
+
+/// What does not change a training's numbers: what computes it, and how.
+#[derive(Debug, Clone)]
+pub struct TrainerOptions {
+    /// The device of this process.
+    pub device: DeviceKind,
+    /// The processes that share the steps; none = this one alone.
+    pub meeting: Option<Meeting>,
+    /// Threads that read the data.
+    pub workers: usize,
+    /// Bytes of recordings that are kept in memory.
+    pub cache_bytes: usize,
+    /// Stops after this step, as an interruption would; none = goes through.
+    pub until: Option<u64>,
+}
+
+impl Default for TrainerOptions {
+    fn default() -> Self {
+        Self { device: DeviceKind::Cpu, meeting: None, workers: 2, cache_bytes: 1 << 30, until: None }
+    }
+}
+
+/// What a training tells of itself.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// A step is done; not all of them are in the metrics.
+    Step(&'e StepRecord),
+    /// The validation split was looked at.
+    Check(&'e Check),
+    /// The run was saved after this step.
+    Saved(u64),
+    /// It is time to look at a sample.
+    Sample(&'e Sample),
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Done,
+    /// It was asked to stop, and is saved.
+    Stopped,
+}
+
+/// A training in progress.
+#[derive(Debug)]
+pub struct Trainer {
+    run: Run,
+    task: Task,
+    /// Only while a step replaces it is there none.
+    net: Option<Net>,
+    parameters: Vec<Parameter>,
+    start: TensorFile,
+    /// Tensors of a plain checkpoint: names and shapes.
+    layout: Vec<(String, Vec<usize>)>,
+    optimizer: Optimizer,
+    average: Average,
+    store: Arc<dyn Store>,
+    loader: Loader,
+    exchange: Exchange,
+    progress: Progress,
+    log: Option<Log>,
+    waited: Duration,
+    until: u64,
+    /// Whether weights are laid out for the CPU route.
+    packs: bool,
+}
+
+impl Trainer {
+    /// Begins a run in a new folder.
+    ///
+    /// # Errors
+    /// What [`Run::create`] and [`Start::from_earlier`] give; [`Error::Config`] for a recipe out of range;
+    /// [`Error::Motion`] for data of another space or without clips; [`Error::Io`].
+    pub fn begin(folder: &Path, config: RunConfig, options: &TrainerOptions) -> Result<Self> {
+        config.recipe.validate(config.stage.name())?;
+        let store = open_data(&config)?;
+        let (rule, view) = (task::rule(&config.model), task::view(config.stage));
+        items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
+        let handover = Handover::of(config.stage, config.single_stage);
+        let source = match (handover, &config.from) {
+            (Handover::Nothing, _) => {
+                let stats = motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?;
+                Start::fresh(stats, config.seed)
+            }
+            (_, Some(from)) => Start::from_earlier(from, handover, &config.model, config.seed)?,
+            (_, None) => {
+                let earlier = if handover == Handover::Prior { "audio_free" } else { "codec" };
+                let what = format!("this stage needs the run of the {earlier} stage");
+                return Err(Error::argument("from", what).with_hint("name its folder with --from"));
+            }
+        };
+        let is_leader = options.meeting.as_ref().is_none_or(|meeting| meeting.rank == 0);
+        if is_leader {
+            // The data and the device are looked at before anything is written.
+            let device = options.device.open()?;
+            let layout = save::start_layout(&config, &source, &device)?;
+            let run = Run::create(folder, config)?;
+            save::write_start(&run.start(), &layout, &source)?;
+        }
+        Self::resume(folder, options)
+    }
+
+    /// Takes up a run where it was saved last.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is none, or another process has it; [`Error::Checkpoint`] for damaged files;
+    /// otherwise as for [`Trainer::begin`].
+    pub fn resume(folder: &Path, options: &TrainerOptions) -> Result<Self> {
+        let is_leader = options.meeting.as_ref().is_none_or(|meeting| meeting.rank == 0);
+        let run = if is_leader { Run::open(folder)? } else { Run::follow(folder)? };
+        let config = run.config().clone();
+        let of = options.meeting.as_ref().map_or(1, |meeting| meeting.of);
+        if config.devices != of {
+            let what = format!("the run was begun on {} devices, this is one of {of}", config.devices);
+            return Err(Error::argument("devices", what)
+                .with_hint("their number is part of the run's recipe: go on with as many"));
+        }
+        let device = options.device.open()?;
+        let start = TensorFile::open(run.start())?;
+        let plan = task::plan(&config);
+        let weights = Weights::for_training(&start, &device, options.device.is_cpu(), &plan);
+        let net = Net::load(&config.model, &weights)?;
+        weights.finish()?;
+        let parameters = weights.parameters();
+        let layout = save::plain_layout(&config.model, &start, &device)?;
+        let folder = config.encoder.as_deref();
+        let encoder = open_encoder(&config.model, folder, &device, options.device.is_cpu())?;
+        let task = Task::new(&config, encoder.map(|(encoder, _)| encoder), &device)?;
+        let saved = run.state().is_file().then(|| read_state(&run.state(), &parameters)).transpose()?;
+        let recipe = &config.recipe;
+        let mut state = save::Restored {
+            net,
+            optimizer: Optimizer::new(recipe.optimizer),
+            average: None,
+            progress: Progress::default(),
+        };
+        if let Some(saved) = saved {
+            state = state.with(saved, recipe, &device);
+        }
+        let save::Restored { net, optimizer, average, progress } = state;
+        let average = average.unwrap_or_else(|| Average::new(recipe.average_decay, &net));
+        let exchange = match &options.meeting {
+            Some(meeting) => Exchange::meet(meeting, token(&config, progress.step)?)?,
+            None => Exchange::Alone,
+        };
+        let store = open_data(&config)?;
+        let loading = LoaderOptions {
+            batch: recipe.batch,
+            seed: config.seed,
+            workers: options.workers,
+            cache_bytes: options.cache_bytes,
+            shard: exchange.shard(),
+            ..LoaderOptions::new(task.rule, task.view)
+        };
+        let loader = Loader::start_at(Arc::clone(&store), loading, progress.step)?;
+        let log = is_leader.then(|| Log::open(run.metrics(), progress.step)).transpose()?;
+        let until = options.until.unwrap_or(recipe.steps).min(recipe.steps);
+        Ok(Self {
+            run,
+            task,
+            net: Some(net),
+            parameters,
+            start,
+            layout,
+            optimizer,
+            average,
+            store,
+            loader,
+            exchange,
+            progress,
+            log,
+            waited: Duration::ZERO,
+            until,
+            packs: options.device.is_cpu(),
+        })
+    }
+
+    /// The run.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// Numbers that are trained.
+    pub fn trained_numbers(&self) -> usize {
+        self.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Records of the data that were left out so far: name, how often, why.
+    pub fn skipped(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        self.loader.skipped()
+    }
+
+    /// Goes on to the last step. After each event `observe` may ask to stop: the run is then saved.
+    ///
+    /// # Errors
+    /// What [`Trainer::advance`] and [`Trainer::save`] give. What was saved before stays as it was.
+    pub fn train(&mut self, observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<Ending> {
+        let mut wish = false;
+        while self.progress.step < self.until {
+            let (record, is_stopped) = self.advance(wish)?;
+            wish |= observe(Event::Step(&record)).is_break();
+            let recipe = self.run.config().recipe.clone();
+            let is_last = record.step == recipe.steps;
+            let due = |every: u64| every > 0 && record.step.is_multiple_of(every);
+            if due(recipe.check_every) || is_last {
+                if let Some(check) = self.check()? {
+                    wish |= observe(Event::Check(&check)).is_break();
+                }
+                self.save()?;
+                wish |= observe(Event::Saved(record.step)).is_break();
+            }
+            if due(recipe.keep_every) && self.is_leader() {
+                let path = self.run.checkpoint(&format!("step_{:08}", record.step));
+                self.write_checkpoint(&path)?;
+            }
+            if (due(recipe.sample_every) || is_last && recipe.sample_every > 0)
+                && self.is_leader()
+                && let Some(sample) = self.sample()?
+            {
+                wish |= observe(Event::Sample(&sample)).is_break();
+            }
+            // All processes learn of the wish in the same step, with the gradients.
+            if is_stopped || wish && matches!(self.exchange, Exchange::Alone) {
+                self.save()?;
+                observe(Event::Saved(record.step)).is_break();
+                return Ok(if is_last { Ending::Done } else { Ending::Stopped });
+            }
+        }
+        if self.progress.step < self.run.config().recipe.steps {
+            self.save()?;
+            return Ok(Ending::Stopped);
+        }
+        Ok(Ending::Done)
+    }
+
+    /// One step. `wish` to stop is told to the other processes; the result is whether any of them has it.
+    ///
+    /// # Errors
+    /// [`Error::Motion`] naming the clips of the batch if the loss is not a number or has exploded; what the data
+    /// gives, naming the record; [`Error::Device`].
+    pub fn advance(&mut self, wish: bool) -> Result<(StepRecord, bool)> {
+        let begun = Instant::now();
+        let batch = self.loader.next_batch()?;
+        let waited = self.loader.waited();
+        let config = self.run.config();
+        let (seed, done) = (config.seed, self.progress.step);
+        let (rate, clip_norm) = (config.recipe.schedule().at(done), config.recipe.clip_norm);
+        let spoiling = config.recipe.spoiling;
+        let Some(net) = self.net.take() else { return Err(after_a_failure()) };
+        let device = self.task.device().clone();
+        let rank = self.exchange.shard().rank as u64;
+        seed_dropout(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ done.rotate_left(20) ^ rank);
+        let mut masks = Masks::new(seed, done, &device).of_shard(batch.people, self.exchange.shard());
+        let loss = self.task.loss(&net, &batch, &spoiling, &mut masks)?;
+        let mut numbers = vec![loss.total.clone()];
+        numbers.extend(loss.terms.iter().map(|(_, term)| term.clone()));
+        let mut values: Vec<f32> = numbers.iter().map(|number| number.clone().into_scalar::<f32>()).collect();
+        self.check_loss(f64::from(values[0]), &batch)?;
+        let gradients = GradientMap::of(&net, loss.total.backward());
+        let (gradients, is_stopped) = self.share(gradients, &mut values, wish)?;
+        let norm = gradients.norm();
+        if !norm.is_finite() {
+            return Err(self.failed(&format!("the gradients' norm is {norm}"), &batch));
+        }
+        let net = self.optimizer.step(net, gradients.clip(norm, clip_norm), rate);
+        self.average.update(&net);
+        self.net = Some(net);
+        let total = f64::from(values[0]);
+        let smooth =
+            self.progress.smooth_loss.map_or(total, |old| SMOOTHING * old + (1.0 - SMOOTHING) * total);
+        self.progress.smooth_loss = Some(smooth);
+        self.progress.step += 1;
+        let names = loss.terms.iter().map(|(name, _)| (*name).to_owned());
+        let record = StepRecord {
+            step: self.progress.step,
+            loss: total,
+            terms: names.zip(values[1..].iter().map(|&value| f64::from(value))).collect(),
+            norm,
+            rate,
+            step_ms: begun.elapsed().as_secs_f64() * 1e3,
+            wait_ms: (waited - self.waited).as_secs_f64() * 1e3,
+        };
+        self.waited = waited;
+        let is_logged = record.step.is_multiple_of(self.run.config().recipe.log_every);
+        if let Some(log) = self.log.as_mut().filter(|_| is_logged || record.step == 1) {
+            log.append(&Record::Step(record.clone()))?;
+        }
+        Ok((record, is_stopped))
+    }
+
+    /// Averages gradients and loss values over all processes.
+    fn share(
+        &mut self,
+        gradients: GradientMap,
+        values: &mut [f32],
+        wish: bool,
+    ) -> Result<(GradientMap, bool)> {
+        if matches!(self.exchange, Exchange::Alone) {
+            return Ok((gradients, wish));
+        }
+        let (mut flat, lengths) = gradients.to_flat();
+        flat.extend_from_slice(values);
+        let is_stopped = self.exchange.mean(&mut flat, wish)?;
+        let numbers = flat.split_off(flat.len() - values.len());
+        values.copy_from_slice(&numbers);
+        Ok((GradientMap::from_flat(&flat, &lengths, self.task.device()), is_stopped))
+    }
+
+    fn check_loss(&self, loss: f64, batch: &Batch) -> Result<()> {
+        if !loss.is_finite() {
+            return Err(self.failed(&format!("the loss is {loss}"), batch));
+        }
+        let smooth = self.progress.smooth_loss.unwrap_or(loss).max(0.0);
+        if self.progress.step >= CALM_AFTER && loss > EXPLODED * smooth + 1.0 {
+            return Err(self.failed(&format!("the loss jumped to {loss:.3} from about {smooth:.3}"), batch));
+        }
+        Ok(())
+    }
+
+    /// An error that names the batch.
+    fn failed(&self, what: &str, batch: &Batch) -> Error {
+        let entries = self.store.entries();
+        let clip = |(item, draw): &(crate::data::Item, crate::data::Draw)| {
+            format!(
+                "{} from frame {}",
+                entries.get(item.entry).map_or("?", |entry| entry.name.as_str()),
+                draw.start
+            )
+        };
+        let shown: Vec<String> = batch.sources.iter().take(4).map(clip).collect();
+        let more = batch.sources.len().saturating_sub(shown.len());
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let place = format!("step {}", self.progress.step + 1);
+        Error::motion(place, format!("{what}; its batch: {}{rest}", shown.join(", "))).with_hint(
+            "look at these clips with `unils data check`; a lower learning_rate or clip_norm helps if they are sound",
+        )
+    }
+
+    /// The loss on the validation split, with the averaged weights and nothing spoilt; `None` without such a split.
+    ///
+    /// # Errors
+    /// What reading the split gives.
+    pub fn check(&mut self) -> Result<Option<Check>> {
+        let rule = self.task.rule;
+        let is_there = !rule.items(self.store.entries(), Split::Val, self.task.view).is_empty();
+        if !is_there {
+            return Ok(None);
+        }
+        let config = self.run.config();
+        let options = LoaderOptions {
+            split: Split::Val,
+            batch: config.recipe.batch.min(32),
+            seed: config.seed ^ CHECK_SEED,
+            workers: 1,
+            prefetch: 1,
+            cache_bytes: 1 << 26,
+            ..LoaderOptions::new(rule, self.task.view)
+        };
+        let batches = config.recipe.check_batches.max(1);
+        let mut loader = Loader::new(Arc::clone(&self.store), options)?;
+        let net = self.averaged()?;
+        let mut sum = 0.0;
+        for _ in 0..batches {
+            let batch = loader.next_batch()?;
+            let mut masks = Masks::new(CHECK_SEED, batch.step, self.task.device());
+            let loss = self.task.loss(&net, &batch, &Spoiling::none(), &mut masks)?;
+            sum += f64::from(loss.total.into_scalar::<f32>());
+        }
+        let loss = sum / batches as f64;
+        let is_best = self.progress.best.is_none_or(|best| loss < best);
+        if is_best {
+            self.progress.best = Some(loss);
+            if self.is_leader() {
+                self.write_checkpoint(&self.run.checkpoint("best"))?;
+            }
+        }
+        let check = Check { step: self.progress.step, loss, is_best };
+        if let Some(log) = &mut self.log {
+            log.append(&Record::Check(check.clone()))?;
+        }
+        Ok(Some(check))
+    }
+
+    /// What the averaged weights make of a recording of the validation split, or else of the training split.
+    ///
+    /// # Errors
+    /// What reading the recording gives.
+    pub fn sample(&self) -> Result<Option<Sample>> {
+        let mut wholes = [Split::Val, Split::Train].into_iter().filter_map(|split| {
+            Evaluation::new(Arc::clone(&self.store), self.task.rule, self.task.view, split).next()
+        });
+        let Some(whole) = wholes.next().transpose()? else { return Ok(None) };
+        let net = self.averaged()?;
+        sample::sample(&self.task, &net, &whole, self.progress.step, self.run.config().seed).map(Some)
+    }
+
+    fn is_leader(&self) -> bool {
+        self.exchange.shard().rank == 0
+    }
+
+    /// The averaged weights as a checkpoint holds them.
+    fn merged(&self) -> Merged<'_> {
+        let adapter = self.run.config().recipe.adapter;
+        Merged::new(&self.start, &self.parameters, adapter, |parameter| {
+            self.average.get(parameter.id().val())
+        })
+    }
+
+    /// The network with averaged weights, without gradients.
+    fn averaged(&self) -> Result<Net> {
+        let merged = self.merged();
+        let device = self.task.device();
+        let weights = Weights::new(&merged, device, self.packs);
+        let net = Net::load(&self.run.config().model, &weights)?;
+        weights.finish()?;
+        Ok(net)
+    }
+}
+
+/// A deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
+const STD_FLOOR: f32 = 0.02;
+
+fn after_a_failure() -> Error {
+    Error::argument("trainer", "an earlier step failed")
+        .with_hint("go on from the last saved state: --resume")
+}
+
+/// Opens the recordings of a run.
+fn open_data(config: &RunConfig) -> Result<Arc<dyn Store>> {
+    let view = task::view(config.stage);
+    let store = open_store(&config.data.path, config.data.metadata.as_deref(), view)?;
+    if store.space() != config.model.space {
+        let what = format!(
+            "{} motion, but the preset {} is for {}",
+            store.space(),
+            config.model.preset,
+            config.model.space
+        );
+        return Err(Error::motion(store.place(), what).with_hint(
+            "take a preset of the data's space: paper and paper_small are for FLAME, the others for ARKit",
+        ));
+    }
+    Ok(store)
+}
+
+/// What all processes of a training must agree on.
+fn token(config: &RunConfig, step: u64) -> Result<u64> {
+    let text = serde_json::to_string(config).map_err(|error| Error::config("run", error))?;
+    Ok(name_hash(&text) ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}

@@ -1,0 +1,188 @@
+//! A stage's network and what a step of it minimises.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use unils::codec::Codec;
+use unils::encoder::Encoder;
+use unils::face::flame::Flame;
+use unils::face::{DefaultLook, default_head};
+use unils::generator::{Generator, Hearing};
+use unils::model::ModelConfig;
+use unils::motion::Space;
+use unils::nn::{Loader, Role, TrainingPlan};
+use unils::{Error, Result};
+
+use crate::data::{Batch, ClipRule, View};
+use crate::face_loss::FaceLoss;
+use crate::loss::{CodecLoss, CodecWeights, GeneratorBatch, generator_loss, pose_channels};
+use crate::masks::{Masks, Spoiling};
+use crate::plan::dual_track_role;
+use crate::recipe::{Precision, Stage};
+use crate::run::RunConfig;
+
+/// What is trained.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
+pub(super) enum Net {
+    /// The motion codec.
+    Codec(Codec),
+    /// A generator with its frozen codec.
+    Generator(Generator),
+}
+
+impl Net {
+    /// Builds the network of a configuration.
+    pub(super) fn load(model: &ModelConfig, loader: &Loader<'_>) -> Result<Self> {
+        match &model.generator {
+            None => Codec::load(&model.codec, loader).map(Self::Codec),
+            Some(sizes) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
+        }
+    }
+}
+
+/// Which tensors a run trains, and how.
+pub(super) fn plan(config: &RunConfig) -> TrainingPlan {
+    let plan = match config.stage {
+        Stage::DualTrack if !config.single_stage => TrainingPlan::new(dual_track_role, config.recipe.adapter),
+        _ => TrainingPlan::new(|_| Role::Trained, config.recipe.adapter),
+    };
+    plan.in_half(config.recipe.precision == Precision::Bf16)
+}
+
+/// The clips that a model is trained on: windows, the windows before them, and style clips of the same length.
+pub(super) fn rule(model: &ModelConfig) -> ClipRule {
+    let window = model.codec.schedule.last().copied().unwrap_or_default();
+    ClipRule { shortest: window, ..ClipRule::release(window) }
+}
+
+/// One person or two.
+pub(super) fn view(stage: Stage) -> View {
+    if stage == Stage::DualTrack { View::Dyad } else { View::Motion }
+}
+
+/// What stays the same through a training: how batches become losses.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) rule: ClipRule,
+    pub(super) view: View,
+    space: Space,
+    hearing: Hearing,
+    weights: CodecWeights,
+    face: Option<FaceLoss>,
+    encoder: Option<Encoder>,
+    device: Device,
+}
+
+/// What the codec's mesh terms are measured on: the named FLAME model, or for ARKit motion our own head.
+fn face(config: &RunConfig, device: &Device) -> Result<Option<FaceLoss>> {
+    let CodecWeights { mesh, lips, .. } = config.recipe.codec_loss;
+    if config.stage != Stage::Codec || mesh == 0.0 && lips == 0.0 {
+        return Ok(None);
+    }
+    match (&config.flame, config.model.space) {
+        (Some(flame), Space::Flame108) => FaceLoss::flame(&Flame::open(flame)?, device).map(Some),
+        (Some(flame), space) => {
+            Err(Error::argument(flame.display(), format!("FLAME cannot show {space} motion"))
+                .with_hint("leave out --flame: the terms are then measured on our own head"))
+        }
+        (None, Space::Arkit55) => FaceLoss::rig(&default_head(DefaultLook::A)?, device).map(Some),
+        (None, Space::Flame108) => Ok(None),
+    }
+}
+
+/// A loss and its terms, scalars.
+pub(super) struct Loss {
+    pub(super) total: Tensor<1>,
+    pub(super) terms: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl Task {
+    pub(super) fn new(config: &RunConfig, encoder: Option<Encoder>, device: &Device) -> Result<Self> {
+        Ok(Self {
+            rule: rule(&config.model),
+            view: view(config.stage),
+            space: config.model.space,
+            hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
+            weights: config.recipe.codec_loss,
+            face: face(config, device)?,
+            encoder,
+            device: device.clone(),
+        })
+    }
+
+    /// The loss of a batch, spoilt as the recipe says or, for a look at other data, not at all.
+    pub(super) fn loss(
+        &self,
+        net: &Net,
+        batch: &Batch,
+        spoiling: &Spoiling,
+        masks: &mut Masks,
+    ) -> Result<Loss> {
+        match net {
+            Net::Codec(codec) => Ok(self.codec_loss(codec, self.motion(&batch.motion, batch))),
+            Net::Generator(generator) => {
+                let inputs = GeneratorBatch {
+                    motion: self.motion(&batch.motion, batch),
+                    previous: self.motion(&batch.previous, batch),
+                    style: self.motion(&batch.style, batch),
+                    voices: self.voices(&batch.audio, batch.size)?,
+                };
+                let total = generator_loss(generator, &inputs, spoiling, masks);
+                Ok(Loss { total, terms: Vec::new() })
+            }
+        }
+    }
+
+    fn codec_loss(&self, codec: &Codec, truth: Tensor<3>) -> Loss {
+        let quantized = codec.quantizer().quantize(codec.encode(truth.clone()));
+        let predicted = codec.decode(quantized.sum.clone());
+        let pose = pose_channels(self.space);
+        let mut loss = CodecLoss::of_motion(codec, &self.weights, &truth, &predicted, &quantized, &pose);
+        if let Some(face) = &self.face {
+            loss = loss.with_face(face, &self.weights, &truth, &predicted);
+        }
+        Loss { total: loss.total(), terms: loss.terms }
+    }
+
+    /// Rows of windows, `(P B, T, M)`.
+    fn motion(&self, values: &[f32], batch: &Batch) -> Tensor<3> {
+        let shape = [batch.people * batch.size, self.rule.clip, self.space.width()];
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device)
+    }
+
+    /// What each person of each dyad hears, `(2 B, S, A)` each: own voice and partner's, of the first person of every
+    /// dyad, then of the second.
+    fn voices(&self, audio: &[f32], dyads: usize) -> Result<Option<[Tensor<3>; 2]>> {
+        if audio.is_empty() {
+            return Ok(None);
+        }
+        let (first, second) = audio.split_at(audio.len() / 2);
+        self.hear(first, second, dyads).map(Some)
+    }
+
+    /// Features of what the people of `dyads` dyads hear, from the tracks of all first and of all second people.
+    pub(super) fn hear(&self, first: &[f32], second: &[f32], dyads: usize) -> Result<[Tensor<3>; 2]> {
+        let Some(encoder) = &self.encoder else {
+            return Err(Error::config("encoder", "audio, but no speech encoder"));
+        };
+        let tracks = [self.hearing.own_track(first, second), self.hearing.own_track(second, first)];
+        let samples = first.len() / dyads;
+        let waves = TensorData::new(tracks.concat(), [2 * dyads, samples]);
+        let own = encoder.features(Tensor::from_data(waves, &self.device));
+        let half = |person: usize| own.clone().narrow(0, person * dyads, dyads);
+        let partner = Tensor::cat(vec![half(1), half(0)], 0);
+        Ok([own, partner])
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(super) fn window(&self) -> usize {
+        self.rule.clip
+    }
+
+    pub(super) fn space(&self) -> Space {
+        self.space
+    }
+}
