@@ -9,6 +9,8 @@ use std::io::{ErrorKind, IsTerminal, Write};
 pub const OK: u8 = 0;
 /// Something that should not happen.
 pub const UNEXPECTED: u8 = 1;
+/// A check did its work and found errors: as with other checkers, the same code.
+pub const FINDINGS: u8 = 1;
 /// The command line asks for something impossible.
 pub const USAGE: u8 = 2;
 /// An audio or motion file cannot be used.
@@ -28,7 +30,7 @@ pub const INTERRUPTED: u8 = 130;
 pub const HELP: &str = "\
 Exit codes:
   0    success
-  1    unexpected error
+  1    unexpected error; of `data check`: errors were found
   2    usage: wrong or contradictory arguments
   3    input: an audio or motion file cannot be used
   4    file system: path not found, no permission, disk full
@@ -54,8 +56,29 @@ impl fmt::Display for NetworkError {
 
 impl std::error::Error for NetworkError {}
 
+/// A check that found errors.
+#[derive(Debug)]
+pub struct Findings {
+    /// What was checked.
+    pub place: String,
+    /// How many.
+    pub errors: usize,
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.errors == 1 { "" } else { "s" };
+        write!(f, "{}: the check found {} error{plural}", self.place, self.errors)
+    }
+}
+
+impl std::error::Error for Findings {}
+
 /// The exit code of an error.
 pub fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Findings>() {
+        return FINDINGS;
+    }
     if error.is::<NetworkError>() {
         return NETWORK;
     }
@@ -130,6 +153,7 @@ mod tests {
             (unils::Error::device("a", "b").into(), DEVICE),
             (NetworkError { what: "a".into(), hint: None }.into(), NETWORK),
             (unils::Error::Interrupted.into(), INTERRUPTED),
+            (Findings { place: "a".into(), errors: 2 }.into(), FINDINGS),
         ];
         for (error, expected) in cases {
             assert_eq!(code(&error), expected, "{error}");

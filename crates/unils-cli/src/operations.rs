@@ -5,8 +5,8 @@
 //! are left out: they are a few per cent.
 
 use serde::{Deserialize, Serialize};
-use unils::encoder::Wav2Vec2Config;
-use unils::model::ModelConfig;
+use unils::encoder::{LogMel, Wav2Vec2Config};
+use unils::model::{EncoderKind, ModelConfig};
 use unils::motion::SAMPLES_PER_FRAME;
 
 /// Operations of each stage.
@@ -38,13 +38,18 @@ pub struct Work {
     pub is_guided: bool,
 }
 
-/// Counts for a model with the given speech encoder.
+/// Counts for a model; `encoder` is its speech encoder unless that is one without weights.
 pub fn count(config: &ModelConfig, encoder: &Wav2Vec2Config, work: Work) -> Operations {
     let schedule = &config.codec.schedule;
     let window = schedule.last().copied().unwrap_or(0);
     let windows = work.windows as f64;
     let hears = config.generator.as_ref().is_some_and(|generator| generator.audio_dim.is_some());
-    let (features, encoder) = if hears { wav2vec2(encoder, window * SAMPLES_PER_FRAME) } else { (0.0, 0.0) };
+    let samples = window * SAMPLES_PER_FRAME;
+    let (features, encoder) = match config.encoder.as_ref().map(|encoder| encoder.kind) {
+        _ if !hears => (0.0, 0.0),
+        Some(EncoderKind::LogMel) => log_mel(samples),
+        _ => wav2vec2(encoder, samples),
+    };
     let people = work.participants as f64;
     let rows = people * if work.is_guided { 2.0 } else { 1.0 };
     Operations {
@@ -53,6 +58,12 @@ pub fn count(config: &ModelConfig, encoder: &Wav2Vec2Config, work: Work) -> Oper
         // Decoded once and encoded once a window; the clips before the first window are encoded as well.
         codec: people * codec_half(config) * (2.0 * windows + 1.0),
     }
+}
+
+/// Features and operations of one track's window: real transforms of 512 points every 160 samples.
+fn log_mel(samples: usize) -> (f64, f64) {
+    let transform = 2.5 * 512.0 * 9.0;
+    (LogMel::features(samples) as f64, transform * (samples / 160) as f64)
 }
 
 /// Features and operations of one track's window.
@@ -126,6 +137,8 @@ fn product(rows: f64, inner: f64, columns: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use unils::model::EncoderConfig;
+
     use super::*;
 
     #[test]
@@ -152,5 +165,8 @@ mod tests {
         let plain = count(&paper, &encoder, Work { is_guided: false, ..work });
         assert!((0.55..0.65).contains(&(plain.generator / counted.generator)));
         assert_eq!(plain.codec, counted.codec);
+        let encoder_config = Some(EncoderConfig::released(EncoderKind::LogMel));
+        let mel = count(&ModelConfig { encoder: encoder_config, ..paper }, &encoder, work);
+        assert_eq!(mel.encoder, 10.0 * 400.0 * 2.5 * 512.0 * 9.0);
     }
 }

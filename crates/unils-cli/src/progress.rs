@@ -43,7 +43,15 @@ impl Reporter {
             (false, true) => Look::Bar(bar(label, total, unit)),
             (false, false) => Look::Lines { last: Instant::now() },
         };
-        Meter { look, label: label.to_owned(), total, unit, begun: Instant::now(), first: None }
+        Meter {
+            look,
+            label: label.to_owned(),
+            total,
+            unit,
+            begun: Instant::now(),
+            first: None,
+            said: String::new(),
+        }
     }
 }
 
@@ -54,12 +62,16 @@ pub enum Unit {
     Frames,
     /// Bytes of a file.
     Bytes,
+    /// Recordings of a data set.
+    Recordings,
+    /// Steps of a training.
+    Steps,
 }
 
 impl Unit {
     fn show(self, count: u64) -> String {
         match self {
-            Self::Frames => count.to_string(),
+            Self::Frames | Self::Recordings | Self::Steps => count.to_string(),
             Self::Bytes => output::bytes(count),
         }
     }
@@ -68,6 +80,8 @@ impl Unit {
         match self {
             Self::Frames => " frames",
             Self::Bytes => "",
+            Self::Recordings => " recordings",
+            Self::Steps => " steps",
         }
     }
 }
@@ -87,9 +101,30 @@ pub struct Meter {
     begun: Instant,
     /// Steps that were done before the work began, as in a resumed download.
     first: Option<u64>,
+    said: String,
 }
 
 impl Meter {
+    /// A line for the user above the progress; not with `--quiet`.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        let write = || {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        };
+        match &self.look {
+            Look::Silent => {}
+            Look::Bar(bar) => bar.suspend(write),
+            Look::Lines { .. } => write(),
+        }
+    }
+
+    /// What is said behind the count from now on.
+    pub fn say(&mut self, text: String) {
+        if let Look::Bar(bar) = &self.look {
+            bar.set_message(format!("{}: {text}", self.label));
+        }
+        self.said = text;
+    }
+
     /// Shows that `done` steps are done.
     pub fn set(&mut self, done: u64) {
         let first = *self.first.get_or_insert(done);
@@ -102,7 +137,8 @@ impl Meter {
                 }
                 *last = Instant::now();
                 let line = line(&self.label, done, self.total, first, self.unit, self.begun.elapsed());
-                let _ = writeln!(std::io::stderr(), "{line}");
+                let said = if self.said.is_empty() { String::new() } else { format!(", {}", self.said) };
+                let _ = writeln!(std::io::stderr(), "{line}{said}");
             }
         }
     }
@@ -134,6 +170,8 @@ fn line(label: &str, done: u64, total: Option<u64>, first: u64, unit: Unit, elap
 fn bar(label: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
     let count = match unit {
         Unit::Frames => "{pos}/{len} frames",
+        Unit::Recordings => "{pos}/{len} recordings",
+        Unit::Steps => "{pos}/{len} steps",
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}",
     };
     let (bar, template) = match total {

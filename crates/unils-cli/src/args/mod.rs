@@ -1,6 +1,11 @@
 //! The command line: what may be said, and the help that explains it.
 
+mod ablate;
+mod corpus;
+mod data;
+mod evaluate;
 mod faces;
+mod train;
 
 use std::path::PathBuf;
 
@@ -9,7 +14,12 @@ use clap::{Args, Parser, Subcommand};
 use unils::device::DeviceKind;
 use unils::model::ModelConfig;
 
+pub use self::ablate::Ablate;
+pub use self::corpus::{Corpus, CorpusBuild, CorpusCommand, CorpusPreview, CorpusRates};
+pub use self::data::{Data, DataCheck, DataCommand, DataImport, DataStats, StoreArguments};
+pub use self::evaluate::{Against, Evaluate, Predict};
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
+pub use self::train::Train;
 use crate::exit;
 
 /// Audio to facial motion, speaking and listening (UniLS).
@@ -37,6 +47,16 @@ pub enum Command {
     Plot(Plot),
     /// Fit FLAME to a head with ARKit's shapes, to convert motion both ways
     Fit(Fit),
+    /// Make conversations to train on: synthesised speech, rule-made motion
+    Corpus(Box<Corpus>),
+    /// Import, check and measure training data
+    Data(Box<Data>),
+    /// Train a stage of a model on recordings
+    Train(Box<Train>),
+    /// Score a model, its codec or a baseline on whole recordings
+    Evaluate(Box<Evaluate>),
+    /// Train and score the variants of the recipe, side by side
+    Ablate(Box<Ablate>),
     /// Show what an audio, motion, checkpoint or configuration file holds
     Inspect(Inspect),
     /// Convert a PyTorch checkpoint to safetensors and TOML
@@ -408,6 +428,36 @@ mod tests {
             "render a.npz -o a.mp4 --channels 0,1",
             "render a.npz -o a.mp4 --audio a b c",
             "fit flame.pkl -o a.safetensors",
+            "data",
+            "data import -o c",
+            "data import d",
+            "data import d -o c --manifest m.csv",
+            "data import d -o c --dyads --motion",
+            "data import d -o c --split-by all",
+            "data import d -o c --split-by 0.6,0.6",
+            "data import d -o c --split-by 0.1",
+            "data import d -o c --space flame",
+            "data import d -o c --tolerance -1",
+            "data check",
+            "data check d --clip 0",
+            "data stats d",
+            "data stats d -o s.json --split all",
+            "data stats d -o s.json --floor nan",
+            "corpus",
+            "corpus build",
+            "corpus build -o c --hours 0",
+            "corpus build -o c --hours nan",
+            "corpus preview c",
+            "corpus preview c -o p --count 0",
+            "corpus preview c -o p --size 10",
+            "corpus rates c --limit 0",
+            "evaluate a.safetensors",
+            "evaluate a.safetensors --data d --split all",
+            "evaluate a.safetensors --data d --limit 0",
+            "evaluate a.safetensors --data d --predict mine",
+            "evaluate a.safetensors --data d --own-voice-only --shuffle-partner",
+            "evaluate a.safetensors --data d --flame a.pkl --head a.glb",
+            "evaluate a.safetensors --data d --against me",
             "bench --threads 1,0",
             "bench --seconds 0",
             "fetch --weights-repository ../x",

@@ -166,17 +166,17 @@ fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
     Ok(ModelFiles { checkpoint, encoder, stats: arguments.stats.clone(), preset: arguments.preset.clone() })
 }
 
-/// The encoder that the checkpoint listens through, if it listens.
-fn cached_encoder(checkpoint: &Path, preset: Option<&str>) -> Result<Option<PathBuf>> {
+/// The weights that the checkpoint listens through, if it listens and through any.
+pub(super) fn cached_encoder(checkpoint: &Path, preset: Option<&str>) -> Result<Option<PathBuf>> {
     let config = describe(&TensorFile::open(checkpoint)?, preset)?;
-    match config.encoder {
-        Some(encoder) => Cache::locate()?.encoder_for(&encoder.repository).map(Some),
+    match config.encoder.and_then(|encoder| encoder.repository) {
+        Some(repository) => Cache::locate()?.encoder_for(&repository).map(Some),
         None => Ok(None),
     }
 }
 
 /// The model's own sampling with what the command line changes.
-fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling {
+pub(super) fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling {
     Sampling {
         cfg: arguments.cfg.unwrap_or(own.cfg),
         temperature: arguments.temperature.unwrap_or(own.temperature),

@@ -42,7 +42,7 @@ struct DeviceState {
 struct CheckpointState {
     path: PathBuf,
     preset: Option<String>,
-    /// Repository of the speech encoder that it listens through.
+    /// Repository of the speech encoder that it listens through, if that has weights.
     encoder: Option<String>,
     problem: Option<String>,
 }
@@ -101,7 +101,7 @@ fn checkpoint_states(cache: &Cache) -> Vec<CheckpointState> {
         Ok(config) => CheckpointState {
             path,
             preset: Some(config.preset),
-            encoder: config.encoder.map(|encoder| encoder.repository),
+            encoder: config.encoder.and_then(|encoder| encoder.repository),
             problem: None,
         },
         Err(error) => CheckpointState { path, preset: None, encoder: None, problem: Some(error.to_string()) },
@@ -113,8 +113,10 @@ fn checkpoint_states(cache: &Cache) -> Vec<CheckpointState> {
 fn encoder_states(cache: &Cache, checkpoints: &[CheckpointState]) -> Vec<EncoderState> {
     let needed = checkpoints.iter().filter_map(|checkpoint| checkpoint.encoder.as_deref());
     let mut names: Vec<_> = needed.collect();
+    // Without a checkpoint that says what it needs, the released one is expected.
+    let is_open = checkpoints.iter().all(|checkpoint| checkpoint.problem.is_some());
     for known in [cache::WAV2VEC2, cache::MIMI] {
-        if cache.encoder(known).is_dir() || (known == cache::WAV2VEC2 && names.is_empty()) {
+        if cache.encoder(known).is_dir() || (known == cache::WAV2VEC2 && is_open) {
             names.push(known);
         }
     }

@@ -417,5 +417,5 @@ fn config_facts(facts: &mut Facts, config: &ModelConfig) {
             facts.add("generator", format_args!("{stage}: {sizes}"))
         }
     };
-    facts.add_some("speech encoder", config.encoder.as_ref().map(|encoder| &encoder.repository));
+    facts.add_some("speech encoder", config.encoder.as_ref());
 }

@@ -1,10 +1,14 @@
 //! The commands, a module each.
 
+mod ablate;
 mod animate;
 mod bench;
 mod completions;
 mod convert;
+mod corpus;
+mod data;
 mod doctor;
+mod evaluate;
 mod faces;
 mod fetch;
 mod fit;
@@ -12,6 +16,7 @@ mod head_facts;
 mod inspect;
 mod plot;
 mod render;
+mod train;
 
 use crate::args::{Arguments, Command, ComputeArguments};
 use crate::progress::Reporter;
@@ -33,6 +38,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Render(arguments) => render::run(&arguments, context),
         Command::Plot(arguments) => plot::run(&arguments, context),
         Command::Fit(arguments) => fit::run(&arguments, context),
+        Command::Corpus(arguments) => corpus::run(&arguments, context),
+        Command::Data(arguments) => data::run(&arguments, context),
+        Command::Train(arguments) => train::run(&arguments, context),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, context),
+        Command::Ablate(arguments) => ablate::run(&arguments, context),
         Command::Inspect(arguments) => inspect::run(&arguments, context),
         Command::Convert(arguments) => convert::run(&arguments, context),
         Command::Fetch(arguments) => fetch::run(&arguments, context),

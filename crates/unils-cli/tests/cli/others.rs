@@ -118,7 +118,7 @@ fn completions_and_help() {
     }
     let help = run(&folder, "help", &[]);
     assert!(help.succeeds().out.contains("Exit codes:") && help.out.contains("130"), "{}", help.out);
-    for command in ["animate", "inspect", "convert", "fetch", "bench", "doctor", "completions"] {
+    for command in ["animate", "evaluate", "inspect", "convert", "fetch", "bench", "doctor", "completions"] {
         let help = run(&folder, &format!("{command} --help"), &[]);
         assert!(help.succeeds().out.contains("Example"), "{command}: {}", help.out);
     }
@@ -130,7 +130,7 @@ fn completions_and_help() {
 fn the_manual_is_complete() {
     let folder = Folder::new();
     let manual = std::fs::read_to_string(fixture("../docs/cli.md")).unwrap();
-    for command in ["animate", "inspect", "convert", "fetch", "bench", "doctor", "completions"] {
+    for command in ["animate", "evaluate", "inspect", "convert", "fetch", "bench", "doctor", "completions"] {
         assert!(manual.contains(&format!("## unils {command}")), "{command}");
         let help = run(&folder, &format!("{command} --help"), &[]).out;
         let words = help
