@@ -229,6 +229,7 @@ impl Ablation {
             program: format!("unils {}", env!("CARGO_PKG_VERSION")),
             data: self.data.clone(),
             from,
+            stats: None,
             encoder: self.encoder.clone().filter(|_| stage == Stage::DualTrack),
             flame: self.flame.clone(),
             model,

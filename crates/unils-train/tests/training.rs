@@ -28,6 +28,7 @@ fn config(stage: Stage, data: &Path, steps: u64) -> RunConfig {
         program: "test".to_owned(),
         data: DataConfig { path: data.to_owned(), metadata: None },
         from: None,
+        stats: None,
         encoder: None,
         flame: None,
         model: model_of_stage(&ModelConfig::preset("tiny").unwrap(), stage).unwrap(),

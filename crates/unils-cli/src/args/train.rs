@@ -45,6 +45,9 @@ pub struct Train {
     /// The stage before: the folder of its run (its best checkpoint) or a checkpoint
     #[arg(long, value_name = "PATH")]
     pub from: Option<PathBuf>,
+    /// Motion statistics (JSON) for the codec [default: those of the training split]
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
     /// Folder of the speech encoder, if it has weights, Hugging Face layout
     #[arg(long, value_name = "FOLDER")]
     pub encoder: Option<PathBuf>,

@@ -149,6 +149,10 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
         let error = Error::argument("--from", "the codec is the first stage: it starts from nothing");
         return Err(error.with_hint("leave it out").into());
     }
+    if arguments.stats.is_some() && stage != Stage::Codec {
+        let error = Error::argument("--stats", format!("{stage} takes the statistics of its codec"));
+        return Err(error.with_hint("leave it out").into());
+    }
     let devices = arguments.of.unwrap_or(1);
     let absolute =
         |path: &PathBuf| std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()));
@@ -163,6 +167,7 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
             metadata: arguments.metadata.as_ref().map(absolute).transpose()?,
         },
         from: from.as_ref().map(absolute).transpose()?,
+        stats: arguments.stats.as_ref().map(absolute).transpose()?,
         encoder: arguments.encoder.as_ref().map(absolute).transpose()?,
         flame: arguments.flame.as_ref().map(absolute).transpose()?,
         model: model_of_stage(&model, stage)?,

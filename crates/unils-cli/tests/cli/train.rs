@@ -127,6 +127,8 @@ fn bad_command_lines_say_what_is_wrong() {
     fails(&format!("{CODEC} --from corpus --out run"), "first stage");
     fails(&format!("{CODEC} --single-stage --out run"), "no stage to leave out");
     fails("train codec --preset paper --data corpus --out run", "preset of the data's space");
+    let stats = fixture("talk_motion_stats.json");
+    fails(&format!("{CODEC} --stats {} --out run", stats.display()), "108 channels");
     fails("train codec --out run --resume", "no training here");
     assert!(!folder.file("run").exists());
     run(&folder, &format!("{CODEC} --set steps=2 --out run"), &[]).succeeds();

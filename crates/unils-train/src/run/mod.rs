@@ -54,6 +54,9 @@ pub struct RunConfig {
     /// The checkpoint of the earlier stage, as it was named; its weights are in `start.safetensors`.
     #[serde(default)]
     pub from: Option<PathBuf>,
+    /// Statistics of the motion for a codec; none = those of the training split.
+    #[serde(default)]
+    pub stats: Option<PathBuf>,
     /// Folder of the speech encoder, if it has weights.
     #[serde(default)]
     pub encoder: Option<PathBuf>,

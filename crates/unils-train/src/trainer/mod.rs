@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use unils::checkpoint::TensorFile;
 use unils::device::DeviceKind;
 use unils::model::open_encoder;
+use unils::motion::Stats;
 use unils::nn::{Loader as Weights, Parameter, name_hash, seed_dropout};
 use unils::{Error, Result};
 
@@ -131,13 +132,20 @@ impl Trainer {
     /// [`Error::Motion`] for data of another space or without clips; [`Error::Io`].
     pub fn begin(folder: &Path, config: RunConfig, options: &TrainerOptions) -> Result<Self> {
         config.recipe.validate(config.stage.name())?;
+        if options.meeting.as_ref().is_some_and(|meeting| meeting.rank != 0) {
+            return Self::resume(folder, options);
+        }
         let store = open_data(&config)?;
         let (rule, view) = (task::rule(&config.model), task::view(config.stage));
         items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
             (Handover::Nothing, _) => {
-                let stats = motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?;
+                let stats = match &config.stats {
+                    Some(path) => Stats::read(path)?,
+                    None => motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?,
+                };
+                stats.check_space(config.model.space)?;
                 Start::fresh(stats, config.seed)
             }
             (_, Some(from)) => Start::from_earlier(from, handover, &config.model, config.seed)?,
@@ -147,14 +155,12 @@ impl Trainer {
                 return Err(Error::argument("from", what).with_hint("name its folder with --from"));
             }
         };
-        let is_leader = options.meeting.as_ref().is_none_or(|meeting| meeting.rank == 0);
-        if is_leader {
-            // The data and the device are looked at before anything is written.
-            let device = options.device.open()?;
-            let layout = save::start_layout(&config, &source, &device)?;
-            let run = Run::create(folder, config)?;
-            save::write_start(&run.start(), &layout, &source)?;
-        }
+        // The data and the device are looked at before anything is written.
+        let device = options.device.open()?;
+        let layout = save::start_layout(&config, &source, &device)?;
+        let run = Run::create(folder, config)?;
+        save::write_start(&run.start(), &layout, &source)?;
+        drop(run);
         Self::resume(folder, options)
     }
 
@@ -480,7 +486,7 @@ impl Trainer {
     }
 }
 
-/// A deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
+/// In statistics that are computed here, a deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
 const STD_FLOOR: f32 = 0.02;
 
 fn after_a_failure() -> Error {
