@@ -18,35 +18,30 @@
 //! # Ok::<(), unils::Error>(())
 //! ```
 
+mod begin;
 mod merged;
 mod sample;
 mod save;
 mod task;
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use unils::checkpoint::TensorFile;
 use unils::device::DeviceKind;
-use unils::model::open_encoder;
-use unils::motion::Stats;
-use unils::nn::{Loader as Weights, Parameter, name_hash, seed_dropout};
+use unils::nn::{Loader as Weights, Parameter, seed_dropout};
 use unils::{Error, Result};
 
 pub use sample::Sample;
 
 use self::merged::Merged;
 use self::task::{Net, Task};
-use crate::data::{
-    Batch, Evaluation, Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store,
-};
+use crate::data::{Batch, Evaluation, Loader, LoaderOptions, Split, Store};
 use crate::exchange::{Exchange, Meeting};
 use crate::masks::{Masks, Spoiling};
 use crate::optim::{Average, GradientMap, Optimizer};
-use crate::run::{Check, Log, Progress, Record, Run, RunConfig, StepRecord, read_state};
-use crate::start::{Handover, Start};
+use crate::run::{Check, Log, Progress, Record, Run, StepRecord};
 
 /// A loss this many times the smoothed one has exploded.
 const EXPLODED: f64 = 20.0;
@@ -125,120 +120,6 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Begins a run in a new folder.
-    ///
-    /// # Errors
-    /// What [`Run::create`] and [`Start::from_earlier`] give; [`Error::Config`] for a recipe out of range;
-    /// [`Error::Motion`] for data of another space or without clips; [`Error::Io`].
-    pub fn begin(folder: &Path, config: RunConfig, options: &TrainerOptions) -> Result<Self> {
-        config.recipe.validate(config.stage.name())?;
-        if options.meeting.as_ref().is_some_and(|meeting| meeting.rank != 0) {
-            return Self::resume(folder, options);
-        }
-        let store = open_data(&config)?;
-        let (rule, view) = (task::rule(&config.model), task::view(config.stage));
-        items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
-        let handover = Handover::of(config.stage, config.single_stage);
-        let source = match (handover, &config.from) {
-            (Handover::Nothing, _) => {
-                let stats = match &config.stats {
-                    Some(path) => Stats::read(path)?,
-                    None => motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?,
-                };
-                stats.check_space(config.model.space)?;
-                Start::fresh(stats, config.seed)
-            }
-            (_, Some(from)) => Start::from_earlier(from, handover, &config.model, config.seed)?,
-            (_, None) => {
-                let earlier = if handover == Handover::Prior { "audio_free" } else { "codec" };
-                let what = format!("this stage needs the run of the {earlier} stage");
-                return Err(Error::argument("from", what).with_hint("name its folder with --from"));
-            }
-        };
-        // The data and the device are looked at before anything is written.
-        let device = options.device.open()?;
-        let layout = save::start_layout(&config, &source, &device)?;
-        let run = Run::create(folder, config)?;
-        save::write_start(&run.start(), &layout, &source)?;
-        drop(run);
-        Self::resume(folder, options)
-    }
-
-    /// Takes up a run where it was saved last.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if there is none, or another process has it; [`Error::Checkpoint`] for damaged files;
-    /// otherwise as for [`Trainer::begin`].
-    pub fn resume(folder: &Path, options: &TrainerOptions) -> Result<Self> {
-        let is_leader = options.meeting.as_ref().is_none_or(|meeting| meeting.rank == 0);
-        let run = if is_leader { Run::open(folder)? } else { Run::follow(folder)? };
-        let config = run.config().clone();
-        let of = options.meeting.as_ref().map_or(1, |meeting| meeting.of);
-        if config.devices != of {
-            let what = format!("the run was begun on {} devices, this is one of {of}", config.devices);
-            return Err(Error::argument("devices", what)
-                .with_hint("their number is part of the run's recipe: go on with as many"));
-        }
-        let device = options.device.open()?;
-        let start = TensorFile::open(run.start())?;
-        let plan = task::plan(&config);
-        let weights = Weights::for_training(&start, &device, options.device.is_cpu(), &plan);
-        let net = Net::load(&config.model, &weights)?;
-        weights.finish()?;
-        let parameters = weights.parameters();
-        let layout = save::plain_layout(&config.model, &start, &device)?;
-        let folder = config.encoder.as_deref();
-        let encoder = open_encoder(&config.model, folder, &device, options.device.is_cpu())?;
-        let task = Task::new(&config, encoder.map(|(encoder, _)| encoder), &device)?;
-        let saved = run.state().is_file().then(|| read_state(&run.state(), &parameters)).transpose()?;
-        let recipe = &config.recipe;
-        let mut state = save::Restored {
-            net,
-            optimizer: Optimizer::new(recipe.optimizer),
-            average: None,
-            progress: Progress::default(),
-        };
-        if let Some(saved) = saved {
-            state = state.with(saved, recipe, &device);
-        }
-        let save::Restored { net, optimizer, average, progress } = state;
-        let average = average.unwrap_or_else(|| Average::new(recipe.average_decay, &net));
-        let exchange = match &options.meeting {
-            Some(meeting) => Exchange::meet(meeting, token(&config, progress.step)?)?,
-            None => Exchange::Alone,
-        };
-        let store = open_data(&config)?;
-        let loading = LoaderOptions {
-            batch: recipe.batch,
-            seed: config.seed,
-            workers: options.workers,
-            cache_bytes: options.cache_bytes,
-            shard: exchange.shard(),
-            ..LoaderOptions::new(task.rule, task.view)
-        };
-        let loader = Loader::start_at(Arc::clone(&store), loading, progress.step)?;
-        let log = is_leader.then(|| Log::open(run.metrics(), progress.step)).transpose()?;
-        let until = options.until.unwrap_or(recipe.steps).min(recipe.steps);
-        Ok(Self {
-            run,
-            task,
-            net: Some(net),
-            parameters,
-            start,
-            layout,
-            optimizer,
-            average,
-            store,
-            loader,
-            exchange,
-            progress,
-            log,
-            waited: Duration::ZERO,
-            until,
-            packs: options.device.is_cpu(),
-        })
-    }
-
     /// The run.
     pub fn run(&self) -> &Run {
         &self.run
@@ -486,34 +367,7 @@ impl Trainer {
     }
 }
 
-/// In statistics that are computed here, a deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
-const STD_FLOOR: f32 = 0.02;
-
 fn after_a_failure() -> Error {
     Error::argument("trainer", "an earlier step failed")
         .with_hint("go on from the last saved state: --resume")
-}
-
-/// Opens the recordings of a run.
-fn open_data(config: &RunConfig) -> Result<Arc<dyn Store>> {
-    let view = task::view(config.stage);
-    let store = open_store(&config.data.path, config.data.metadata.as_deref(), view)?;
-    if store.space() != config.model.space {
-        let what = format!(
-            "{} motion, but the preset {} is for {}",
-            store.space(),
-            config.model.preset,
-            config.model.space
-        );
-        return Err(Error::motion(store.place(), what).with_hint(
-            "take a preset of the data's space: paper and paper_small are for FLAME, the others for ARKit",
-        ));
-    }
-    Ok(store)
-}
-
-/// What all processes of a training must agree on.
-fn token(config: &RunConfig, step: u64) -> Result<u64> {
-    let text = serde_json::to_string(config).map_err(|error| Error::config("run", error))?;
-    Ok(name_hash(&text) ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
