@@ -11,6 +11,7 @@
 mod data_support;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -164,7 +165,8 @@ fn whole_recordings_are_those_of_the_release() {
 #[test]
 fn all_golden_records_are_equal() {
     let Some(golden) = std::env::var_os("UNILS_GOLDEN") else {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: set UNILS_GOLDEN to the folder of the golden data to compare all of its loader records"
         );
         return;

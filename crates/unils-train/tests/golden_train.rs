@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -173,7 +174,11 @@ fn codec_steps_with_a_face() {
     let folder = std::env::var_os("UNILS_GOLDEN").map_or(beside, PathBuf::from);
     let model = folder.join("flame/flame_2020.pt");
     if !model.is_file() {
-        eprintln!("SKIPPED: {} is not there; set UNILS_GOLDEN to the golden data's folder", model.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {} is not there; set UNILS_GOLDEN to the golden data's folder",
+            model.display()
+        );
         return;
     }
     let face = FaceLoss::flame(&Flame::open(&model).unwrap(), &Device::flex()).unwrap();

@@ -6,6 +6,7 @@ mod flame_common;
 mod scratch;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -119,7 +120,10 @@ np.savez_compressed(f"{sys.argv[2]}/packed.npz", **{k: v for k, v in a.items() i
     let folder = source.parent().unwrap().to_owned();
     let run = Command::new(&python).args(["-c", SCRIPT]).arg(&source).arg(&folder).output();
     let Some(run) = run.ok().filter(|run| run.status.success()) else {
-        eprintln!("SKIPPED: {python} with numpy is not there; set PYTHON to one that has it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {python} with numpy is not there; set PYTHON to one that has it"
+        );
         return;
     };
     drop(run);

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -29,7 +30,11 @@ fn full() -> Option<(Flame, TensorFile)> {
     let golden = std::env::var_os("UNILS_GOLDEN").map_or(golden, PathBuf::from);
     let (model, tensors) = (golden.join("flame/flame_2020.pt"), golden.join("flame.safetensors"));
     if !model.is_file() || !tensors.is_file() {
-        eprintln!("SKIPPED: {} is not there; set UNILS_GOLDEN to the golden data's folder", model.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {} is not there; set UNILS_GOLDEN to the golden data's folder",
+            model.display()
+        );
         return None;
     }
     Some((Flame::open(model).unwrap(), TensorFile::open(tensors).unwrap()))

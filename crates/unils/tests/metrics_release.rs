@@ -6,6 +6,7 @@
     reason = "tests fail by panicking and skip loudly"
 )]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use unils::checkpoint::TensorFile;
@@ -24,7 +25,8 @@ fn golden_flame() -> Option<PathBuf> {
     let folders = named.into_iter().chain([root.join("shared/golden"), root.join("../shared/golden")]);
     let found = folders.map(|folder| folder.join("flame/flame_2020.pt")).find(|path| path.is_file());
     if found.is_none() {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: no golden flame/flame_2020.pt; set UNILS_GOLDEN to the golden folder to check the metrics"
         );
     }

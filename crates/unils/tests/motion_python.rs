@@ -7,6 +7,7 @@ mod motion_common;
 mod scratch;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use motion_common::{bits, clip};
@@ -36,7 +37,10 @@ fn write_talk(folder: &Path) -> Motion {
 #[test]
 fn python_reads_the_same_numbers() {
     let Some(mut python) = python_with_numpy() else {
-        eprintln!("SKIPPED: no python3 with NumPy; set UNILS_PYTHON to check the files against it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no python3 with NumPy; set UNILS_PYTHON to check the files against it"
+        );
         return;
     };
     let folder = Scratch::new("motion_python");
@@ -86,7 +90,10 @@ fn formats_document() -> String {
 #[test]
 fn the_document_s_python_runs() {
     let Some(_) = python_with_numpy() else {
-        eprintln!("SKIPPED: no python3 with NumPy; set UNILS_PYTHON to run the document's snippets");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no python3 with NumPy; set UNILS_PYTHON to run the document's snippets"
+        );
         return;
     };
     let folder = Scratch::new("motion_python");
@@ -100,7 +107,8 @@ fn the_document_s_python_runs() {
         if snippet.contains("pandas")
             && !python_runs(python_with_numpy().unwrap().args(["-c", "import pandas"]))
         {
-            eprintln!("SKIPPED: no pandas; the document's pandas snippet was not run");
+            let _ =
+                writeln!(std::io::stderr(), "SKIPPED: no pandas; the document's pandas snippet was not run");
             continue;
         }
         let output = python.current_dir(folder.folder()).args(["-c", snippet]).output().unwrap();

@@ -1,5 +1,7 @@
 //! `unils corpus`: build, go on, measure, preview. Needs a synthesiser, and says so loudly where there is none.
 
+use std::io::Write as _;
+
 use crate::support::*;
 
 /// Whether a program for training voices is there: espeak-ng or flite.
@@ -9,7 +11,10 @@ fn can_speak() -> bool {
         asked.is_ok()
     });
     if !there {
-        eprintln!("SKIPPED: neither espeak-ng nor flite is installed (apt-get install espeak-ng flite)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: neither espeak-ng nor flite is installed (apt-get install espeak-ng flite)"
+        );
     }
     there
 }

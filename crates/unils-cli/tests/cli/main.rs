@@ -1,6 +1,5 @@
 //! The program as its users run it: files in, files, text and exit codes out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and their helpers fail by panicking")]
-#![allow(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
 mod animate;
 mod bad_input;

@@ -1,5 +1,6 @@
 //! What ffmpeg makes of a video. Skipped, loudly, where it is not installed.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -26,7 +27,10 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> Option<Vec<u8>> {
         other => other.into(),
     });
     let Ok(output) = Command::new(program).args(["-v", "warning"]).args(arguments).output() else {
-        eprintln!("SKIPPED: {program} is not installed, so our videos were not read by another program");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {program} is not installed, so our videos were not read by another program"
+        );
         return None;
     };
     let words = String::from_utf8_lossy(&output.stderr);
