@@ -1,6 +1,6 @@
 //! How long a training step takes on the CPU, against its matrix products alone.
 //!
-//! `cargo bench --bench step [-- --json] [--case NAME] [--rounds N]`. A step is the forward pass, the backward pass,
+//! `cargo bench --workspace --bench step [-- --json] [--case NAME] [--rounds N]`, for each stage of each preset. A step is the forward pass, the backward pass,
 //! clipping, AdamW and the moving average, on noise and random weights. Beside it run exactly the products that the
 //! step needs, as counted from the sizes, on memory that is there already: linear layers forward, by input and by
 //! weight where gradients pass, two products forward and four backward for each attention, all keys seen by all
@@ -18,57 +18,56 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use unils::codec::{Codec, CodecConfig};
-use unils::generator::{Generator, GeneratorConfig, Hearing};
-use unils::motion::Space;
+use unils::generator::{Generator, GeneratorConfig};
+use unils::model::{EncoderKind, ModelConfig};
 use unils::nn::matrix::{Matrix, MatrixMut, Share, multiply};
 use unils::nn::{AdapterConfig, Loader, RandomWeights, TrainingPlan};
 use unils_train::loss::{CodecLoss, CodecWeights, GeneratorBatch, generator_loss, pose_channels};
 use unils_train::masks::{Masks, Spoiling};
 use unils_train::optim::{AdamW, Average, GradientMap, Optimizer};
 use unils_train::plan::dual_track_role;
+use unils_train::recipe::{Recipe, Stage, model_of_stage};
 
-const MOTION: usize = 55;
-const CODE: usize = 32;
-const SCHEDULE: [usize; 5] = [1, 5, 25, 50, 100];
-const RANK: usize = 32;
-/// Audio features of a window.
-const FEATURES: usize = 199;
+/// Presets, and how many windows of a stage's batch are taken; the large ones would fill the memory.
+const PRESETS: [(&str, usize); 4] = [("tiny", 64), ("arkit_small", 64), ("paper_small", 4), ("paper", 2)];
 
-/// A preset at one batch size.
+/// A stage of a preset.
 struct Case {
-    name: &'static str,
+    name: String,
+    stage: Stage,
+    model: ModelConfig,
+    /// Windows of a step: of `dual_track` two for each dyad.
     batch: usize,
-    codec: [usize; 3],
-    /// Width, heads, blocks; none for training the codec.
-    generator: Option<[usize; 3]>,
-    audio: Option<usize>,
+    adapter: AdapterConfig,
 }
 
-const CASES: [Case; 6] = [
-    Case { name: "codec-128", batch: 8, codec: [128, 4, 4], generator: None, audio: None },
-    Case { name: "codec-512", batch: 4, codec: [512, 8, 8], generator: None, audio: None },
-    Case { name: "audio-free-192", batch: 8, codec: [128, 4, 4], generator: Some([192, 6, 4]), audio: None },
-    Case {
-        name: "dual-track-192",
-        batch: 8,
-        codec: [128, 4, 4],
-        generator: Some([192, 6, 4]),
-        audio: Some(256),
-    },
-    Case { name: "audio-free-512", batch: 2, codec: [512, 8, 8], generator: Some([512, 8, 8]), audio: None },
-    Case {
-        name: "dual-track-512",
-        batch: 2,
-        codec: [512, 8, 8],
-        generator: Some([512, 8, 8]),
-        audio: Some(1024),
-    },
-];
-
 impl Case {
-    fn codec_config(&self) -> CodecConfig {
-        let [width, heads, depth] = self.codec;
-        CodecConfig { motion_dim: MOTION, width, heads, depth, code_width: CODE, schedule: SCHEDULE.to_vec() }
+    /// All stages of all presets.
+    fn all() -> Vec<Self> {
+        let stages = |&(preset, most): &(&str, usize)| {
+            Stage::ALL.map(|stage| {
+                let (model, recipe) = (ModelConfig::preset(preset), Recipe::preset(preset));
+                let model = model.and_then(|model| model_of_stage(&model, stage)).expect("presets are valid");
+                let recipe = recipe.expect("presets are valid").stage(stage).clone();
+                let people = if stage == Stage::DualTrack { 2 } else { 1 };
+                let batch = (people * recipe.batch).min(most);
+                Self { name: format!("{preset} {stage}"), stage, model, batch, adapter: recipe.adapter }
+            })
+        };
+        PRESETS.iter().flat_map(stages).collect()
+    }
+
+    /// Frames of a window.
+    fn window(&self) -> usize {
+        self.model.codec.schedule.last().copied().unwrap_or_default()
+    }
+
+    /// Audio features of a window.
+    fn features(&self) -> usize {
+        match self.model.encoder.as_ref().map(|encoder| encoder.kind) {
+            Some(EncoderKind::Wav2Vec2) => 2 * self.window() - 1,
+            _ => 2 * self.window(),
+        }
     }
 }
 
@@ -83,12 +82,12 @@ fn main() {
     let is_json = arguments.iter().any(|argument| argument == "--json");
     let mut rows = Vec::new();
     if !is_json {
-        println!("CPU, single precision; {MOTION} channels, window {}; times in ms", SCHEDULE[4]);
-        print!("| case | batch | parameters | threads | forward | backward | update | step ");
+        println!("CPU, single precision; times in ms");
+        print!("| case | windows | parameters | threads | forward | backward | update | step ");
         println!("| products | ratio | GFLOP | products GFLOP/s |");
         println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     }
-    for case in CASES.iter().filter(|case| case.name.contains(wanted)) {
+    for case in Case::all().iter().filter(|case| case.name.contains(wanted)) {
         for threads in [1, 2] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
             let products = products(case);
@@ -103,7 +102,7 @@ fn main() {
                 println!("| {:.1} | {ratio:.2} | {gflop:.1} | {:.0} |", products * 1e3, gflop / products);
             }
             rows.push(serde_json::json!({
-                "case": case.name, "batch": case.batch, "parameters": parameters, "threads": threads,
+                "case": case.name, "windows": case.batch, "parameters": parameters, "threads": threads,
                 "forward_s": parts[0], "backward_s": parts[1], "update_s": parts[2], "step_s": step,
                 "products_s": products, "ratio": ratio, "gflop": gflop,
             }));
@@ -148,12 +147,13 @@ fn measure(case: &Case, products: &[Product], rounds: usize) -> Measured {
     };
     let device = Device::flex();
     let weights = RandomWeights { seed: 1 };
-    let motion = |seed| noise([case.batch, SCHEDULE[4], MOTION], seed);
-    match case.generator {
+    let (codec, window) = (&case.model.codec, case.window());
+    let motion = |seed| noise([case.batch, window, codec.motion_dim], seed);
+    match &case.model.generator {
         None => {
             let plan = TrainingPlan::everything();
             let loader = Loader::for_training(&weights, &device, true, &plan);
-            let codec = Codec::load(&case.codec_config(), &loader).expect("sizes fit");
+            let codec = Codec::load(codec, &loader).expect("sizes fit");
             let truth = motion(1);
             let mut training = Training::new(codec);
             alternate(training.parameters(), &mut || {
@@ -167,28 +167,25 @@ fn measure(case: &Case, products: &[Product], rounds: usize) -> Measured {
                         &truth,
                         &predicted,
                         &quantized,
-                        &pose_channels(Space::Arkit55),
+                        &pose_channels(case.model.space),
                     )
                     .total()
                 })
             })
         }
-        Some([width, heads, depth]) => {
-            let adapter = AdapterConfig { rank: RANK, alpha: 32.0, dropout: 0.1 };
-            let plan = match case.audio {
-                None => TrainingPlan::everything(),
-                Some(_) => TrainingPlan::new(dual_track_role, adapter),
+        Some(sizes) => {
+            let plan = match case.stage {
+                Stage::DualTrack => TrainingPlan::new(dual_track_role, case.adapter),
+                _ => TrainingPlan::everything(),
             };
             let loader = Loader::for_training(&weights, &device, true, &plan);
-            let config =
-                GeneratorConfig { width, heads, depth, audio_dim: case.audio, hearing: Hearing::Both };
-            let generator = Generator::load(&config, &case.codec_config(), &loader).expect("sizes fit");
-            let voice = |audio, seed| noise([case.batch, FEATURES, audio], seed);
+            let generator = Generator::load(sizes, codec, &loader).expect("sizes fit");
+            let voice = |audio, seed| noise([case.batch, case.features(), audio], seed);
             let batch = GeneratorBatch {
                 motion: motion(1),
                 previous: motion(2),
                 style: motion(3),
-                voices: case.audio.map(|audio| [voice(audio, 4), voice(audio, 5)]),
+                voices: sizes.audio_dim.map(|audio| [voice(audio, 4), voice(audio, 5)]),
             };
             let mut training = Training::new(generator);
             alternate(training.parameters(), &mut || {
@@ -258,15 +255,16 @@ enum Product {
 /// The products of a step, one after the other.
 fn products(case: &Case) -> Vec<Product> {
     let mut list = Vec::new();
-    let tokens = SCHEDULE.iter().sum::<usize>();
-    let [width, heads, depth] = case.codec;
-    let frames = case.batch * SCHEDULE[4];
+    let CodecConfig { motion_dim, width, heads, depth, code_width, ref schedule } = case.model.codec;
+    let tokens = schedule.iter().sum::<usize>();
+    let window = case.window();
+    let frames = case.batch * window;
     let mut half = |inputs, outputs, trained| {
         let mut add = |inputs, outputs, by_input| {
             let by_weight = trained;
             list.push(Product::Linear { rows: frames, inputs, outputs, by_input, by_weight });
         };
-        add(inputs, width, trained && inputs == CODE);
+        add(inputs, width, trained && inputs == code_width);
         for _ in 0..depth {
             for [inputs, outputs] in
                 [[width, 3 * width], [width, width], [width, width * 3 / 2], [width * 3 / 2, width]]
@@ -278,45 +276,57 @@ fn products(case: &Case) -> Vec<Product> {
         let tasks = case.batch * heads;
         let attention = Product::Attention {
             tasks,
-            queries: SCHEDULE[4],
-            keys: SCHEDULE[4],
+            queries: window,
+            keys: window,
             width: width / heads,
             backward: trained,
         };
         list.extend(std::iter::repeat_n(attention, depth));
     };
-    let Some([width, heads, depth]) = case.generator else {
-        half(MOTION, CODE, true);
-        half(CODE, MOTION, true);
+    let Some(GeneratorConfig { width, heads, depth, audio_dim, .. }) = case.model.generator else {
+        half(motion_dim, code_width, true);
+        half(code_width, motion_dim, true);
         return list;
     };
-    (0..3).for_each(|_| half(MOTION, CODE, false));
-    let sequence = 2 * SCHEDULE[4] + tokens;
+    (0..3).for_each(|_| half(motion_dim, code_width, false));
+    let sequence = 2 * window + tokens;
     let rows = case.batch * sequence;
     let mut linear = |rows, inputs, outputs, by_input: bool, is_voice: bool| {
-        let has_adapter = case.audio.is_some() && !is_voice;
+        let has_adapter = audio_dim.is_some() && !is_voice;
         list.push(Product::Linear { rows, inputs, outputs, by_input, by_weight: !has_adapter });
         if has_adapter {
-            list.push(Product::Linear { rows, inputs, outputs: RANK, by_input, by_weight: true });
-            list.push(Product::Linear { rows, inputs: RANK, outputs, by_input: true, by_weight: true });
+            list.push(Product::Linear {
+                rows,
+                inputs,
+                outputs: case.adapter.rank,
+                by_input,
+                by_weight: true,
+            });
+            list.push(Product::Linear {
+                rows,
+                inputs: case.adapter.rank,
+                outputs,
+                by_input: true,
+                by_weight: true,
+            });
         }
     };
-    linear(rows - case.batch, CODE, width, false, false);
+    linear(rows - case.batch, code_width, width, false, false);
     for _ in 0..depth {
         linear(rows, width, 3 * width, true, false);
         for [inputs, outputs] in [[width, width], [width, 4 * width], [4 * width, width]] {
             linear(rows, inputs, outputs, true, false);
         }
-        if let Some(audio) = case.audio {
+        if let Some(audio) = audio_dim {
             for _ in 0..2 {
                 linear(rows, width, width, true, true);
                 linear(rows, width, width, true, true);
-                linear(case.batch * FEATURES, audio, width, true, true);
-                linear(case.batch * FEATURES, audio, width, true, true);
+                linear(case.batch * case.features(), audio, width, true, true);
+                linear(case.batch * case.features(), audio, width, true, true);
             }
         }
     }
-    linear(case.batch * tokens, width, 2 * CODE, true, false);
+    linear(case.batch * tokens, width, 2 * code_width, true, false);
     let attention = |keys| Product::Attention {
         tasks: case.batch * heads,
         queries: sequence,
@@ -326,8 +336,8 @@ fn products(case: &Case) -> Vec<Product> {
     };
     for _ in 0..depth {
         list.push(attention(sequence));
-        if case.audio.is_some() {
-            list.extend([attention(FEATURES); 2]);
+        if audio_dim.is_some() {
+            list.extend([attention(case.features()); 2]);
         }
     }
     list
