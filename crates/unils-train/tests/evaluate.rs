@@ -1,4 +1,5 @@
-//! Evaluation: known answers on a small corpus, resuming, missing inputs, and systems of all kinds.
+//! Evaluation: known answers on a small corpus, resuming, missing inputs, and systems of all kinds. One file, because
+//! all of them score the same made corpus.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod data_support;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use conversations::{Folder, write_corpus};
 use unils::Error;
-use unils::model::ModelConfig;
+use unils::model::{EncoderConfig, EncoderKind, ModelConfig};
 use unils_train::exchange::Meeting;
 use unils_train::recipe::{Precision, Recipe, Stage, model_of_stage};
 use unils_train::run::{
@@ -214,6 +214,9 @@ fn what_does_not_fit_is_told_before_anything_is_written() {
     let codec = find_checkpoint(&folder.at("codec")).unwrap();
     let from = |stage| RunConfig { from: Some(codec.clone()), ..config(stage, &data, 4) };
     fails(from(Stage::DualTrack), "starts from a generator");
+    let mut deaf = RunConfig { single_stage: true, ..from(Stage::DualTrack) };
+    deaf.model.encoder = Some(EncoderConfig::released(EncoderKind::Wav2Vec2));
+    fails(deaf, "no encoder was named");
     let mut wider = from(Stage::AudioFree);
     wider.model.codec.width = 96;
     fails(wider, "run of the same preset");

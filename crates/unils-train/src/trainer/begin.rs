@@ -55,8 +55,9 @@ impl Trainer {
                 return Err(Error::argument("from", what).with_hint("name its folder with --from"));
             }
         };
-        // The data and the device are looked at before anything is written.
+        // Device and encoder, too, are looked at before anything is written.
         let device = options.device.open()?;
+        open_encoder(&config.model, config.encoder.as_deref(), &device, options.device.is_cpu())?;
         let layout = save::start_layout(&config, &source, &device)?;
         let run = Run::create(folder, config)?;
         save::write_start(&run.start(), &layout, &source)?;
