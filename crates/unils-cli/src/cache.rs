@@ -171,12 +171,8 @@ pub fn read_record(folder: &Path) -> Option<Record> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_record(folder: &Path, record: &Record) -> anyhow::Result<()> {
-    use std::io::Write;
-    let path = folder.join(RECORD);
-    let mut file = unils::file::AtomicFile::create(&path)?;
     let text = serde_json::to_string_pretty(record)? + "\n";
-    file.write_all(text.as_bytes()).map_err(|source| Error::io("write", &path, source))?;
-    Ok(file.commit()?)
+    Ok(unils::file::write_whole(folder.join(RECORD), text.as_bytes())?)
 }
 
 fn locate(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

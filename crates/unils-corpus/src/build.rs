@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::motion::{FPS, Space};
 use unils::{Error, Result};
 use unils_train::data::{CorpusOptions, CorpusStore, CorpusWriter, Recording, Store};
@@ -186,10 +185,8 @@ fn check_begun(path: &Path, begun: &Begun, is_new: bool) -> Result<()> {
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_new => {
-            let mut file = AtomicFile::create(path)?;
             let json = serde_json::to_vec(begun).map_err(|error| Error::io("write", path, error.into()))?;
-            file.write_all(&json).map_err(|error| Error::io("write", path, error))?;
-            file.commit()
+            write_whole(path, &json)
         }
         Err(error) => Err(Error::io("read", path, error)),
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::{Error, Result};
 use unils_head::{generate, glb, sheets};
 
@@ -61,11 +61,8 @@ fn run(arguments: &[String]) -> Result<String> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, error))?;
     }
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(|error| Error::io("write", path, error))?;
-    file.commit()
+    write_whole(path, bytes)
 }

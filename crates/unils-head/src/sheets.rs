@@ -163,9 +163,6 @@ fn sheet(head: &GeneratedHead, cells: &[Cell], columns: usize, side: usize) -> R
 
 /// Writes a picture with a palette of its own, which makes it a third of the size.
 fn write_png(path: &Path, image: &Image) -> Result<()> {
-    use std::io::Write;
     let bytes = crate::palette::png(image).map_err(|error| Error::io("encode", path, error))?;
-    let mut file = unils::file::AtomicFile::create(path)?;
-    file.write_all(&bytes).map_err(|error| Error::io("write", path, error))?;
-    file.commit()
+    unils::file::write_whole(path, &bytes)
 }

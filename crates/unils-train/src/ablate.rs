@@ -17,6 +17,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use unils::file::write_whole;
 use unils::generator::Hearing;
 use unils::metrics::bootstrap::PairedDifference;
 use unils::metrics::paper::METRICS;
@@ -31,7 +32,7 @@ use crate::evaluate::{
     Baseline, CodecPredictor, MeasuredFace, ModelPredictor, Predictor, Progress, Protocol, evaluate,
 };
 use crate::recipe::{Recipe, Stage, model_of_stage};
-use crate::run::{DataConfig, RunConfig, find_checkpoint, read_config, write_text};
+use crate::run::{DataConfig, RunConfig, find_checkpoint, read_config};
 use crate::trainer::{Ending, Event, Trainer, TrainerOptions};
 
 /// A variant of the recipe.
@@ -300,7 +301,7 @@ impl Ablation {
         let evaluated = evaluate(store, predictor, face, &self.protocol, Some(&kept), &mut |progress| {
             observe(Happening::Scoring(name, progress))
         })?;
-        write_text(&reports.join(format!("{name}.json")), &evaluated.report.to_json()?)?;
+        write_whole(reports.join(format!("{name}.json")), evaluated.report.to_json()?.as_bytes())?;
         Ok(evaluated.report)
     }
 }

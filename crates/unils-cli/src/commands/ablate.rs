@@ -1,13 +1,12 @@
 //! `unils ablate`: the variants of the recipe, trained, scored and set side by side.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::metrics::paper::{self, METRICS};
 use unils::metrics::report::{Better, Report, comparison};
 use unils::model::ModelConfig;
@@ -164,15 +163,9 @@ fn write(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> R
     let chart = chart(ablated);
     chart.write(at("scores.svg"))?;
     let markdown = markdown(arguments, ablated, differences);
-    write_text(&at("table.md"), &markdown)?;
-    write_text(&at("table.html"), &html(&markdown, &chart.svg()))?;
+    write_whole(at("table.md"), markdown.as_bytes())?;
+    write_whole(at("table.html"), html(&markdown, &chart.svg()).as_bytes())?;
     Ok(vec![at("table.md"), at("table.html"), at("scores.svg")])
-}
-
-fn write_text(path: &Path, text: &str) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(text.as_bytes()).map_err(|error| Error::io("write", path, error))?;
-    file.commit()
 }
 
 fn markdown(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::metrics::paper;
 use unils::metrics::report::Report;
 use unils::model::{Model, ModelFiles};
@@ -311,9 +311,7 @@ fn write(arguments: &Evaluate, evaluated: &Evaluated, caveats: &[String]) -> Res
             Form::Json => evaluated.report.to_json()? + "\n",
             Form::Markdown => markdown(arguments, evaluated, caveats),
         };
-        let mut file = AtomicFile::create(path)?;
-        file.write_all(text.as_bytes()).map_err(|error| Error::io("write", path, error))?;
-        file.commit()?;
+        write_whole(path, text.as_bytes())?;
     }
     Ok(())
 }

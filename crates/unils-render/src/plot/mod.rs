@@ -22,11 +22,10 @@ mod drawing;
 mod series;
 mod voice;
 
-use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::motion::{Motion, Space};
 use unils::{Error, Result};
 
@@ -313,11 +312,7 @@ impl<'a> Plot<'a> {
 /// Writes a drawing as the path's ending says.
 fn write_drawing(path: &Path, drawing: &Drawing) -> Result<()> {
     match path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).as_deref() {
-        Some("svg") => {
-            let mut file = AtomicFile::create(path)?;
-            file.write_all(drawing.svg().as_bytes()).map_err(|error| Error::io("write", path, error))?;
-            file.commit()
-        }
+        Some("svg") => write_whole(path, drawing.svg().as_bytes()),
         Some("png") => write_png(path, &drawing.image(PNG_SCALE)?),
         _ => Err(Error::argument(path.display(), "is not a kind of picture that plots are written as")
             .with_hint("plots end in .svg or .png")),

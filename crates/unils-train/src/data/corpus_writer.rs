@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use unils::file::{AtomicFile, write_motion};
+use unils::file::{write_motion, write_whole};
 use unils::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, Space};
 use unils::{Error, Result};
 
@@ -96,11 +96,9 @@ impl CorpusWriter {
         let lock = lock(&root)?;
         let path = root.join(INDEX);
         if !path.exists() {
-            let mut file = AtomicFile::create(&path)?;
             let mut line = json_line(&Head::new(space), &path)?;
             line.push(b'\n');
-            file.write_all(&line).map_err(|error| Error::io("write", &path, error))?;
-            file.commit()?;
+            write_whole(&path, &line)?;
         }
         let Index { head, lines, finished_bytes } = Index::read(&path)?;
         if head.space != space {
@@ -204,7 +202,7 @@ impl CorpusWriter {
             };
             let file = format!("labels/{name}.json");
             let path = self.root.join(&file);
-            write_file(&path, &json_line(&labels, &path)?)?;
+            write_whole(&path, &json_line(&labels, &path)?)?;
             line.labels = Some(file);
         }
         self.append(&line)?;
@@ -269,7 +267,7 @@ impl CorpusWriter {
             AudioDepth::Exact => 24,
         };
         let (bytes, clipped) = flac::encode(&tracks, bits, place)?;
-        write_file(&self.root.join(file), &bytes)?;
+        write_whole(self.root.join(file), &bytes)?;
         Ok(clipped)
     }
 
@@ -325,12 +323,6 @@ fn ends_line(path: &Path) -> Result<bool> {
     let read = file.seek(SeekFrom::End(-1)).and_then(|_| std::io::Read::read_exact(&mut file, &mut last));
     read.map_err(|error| Error::io("read", path, error))?;
     Ok(last == *b"\n")
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(|error| Error::io("write", path, error))?;
-    file.commit()
 }
 
 fn json_line(value: &impl serde::Serialize, path: &Path) -> Result<Vec<u8>> {

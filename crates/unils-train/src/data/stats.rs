@@ -1,9 +1,8 @@
 //! The statistics file: mean and standard deviation of each motion channel over the training split.
 
-use std::io::Write;
 use std::path::Path;
 
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::motion::Stats;
 use unils::{Error, Result};
 
@@ -98,13 +97,10 @@ pub fn motion_stats(
 /// # Errors
 /// [`Error::Io`]; a file that was there stays as it was.
 pub fn write_stats(path: impl AsRef<Path>, stats: &Stats) -> Result<()> {
-    let path = path.as_ref();
     // As f64, so that a reader of either precision gets the same number back.
     let list = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let json = serde_json::json!({ "motion_mean": list(stats.mean()), "motion_std": list(stats.std()) });
-    let mut file = AtomicFile::create(path)?;
-    writeln!(file, "{json}").map_err(|error| Error::io("write", path, error))?;
-    file.commit()
+    write_whole(path, format!("{json}\n").as_bytes())
 }
 
 #[cfg(test)]

@@ -15,13 +15,12 @@ mod record;
 mod state;
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use unils::checkpoint::toml_fault;
-use unils::file::AtomicFile;
+use unils::file::write_whole;
 use unils::model::ModelConfig;
 use unils::{Error, Result};
 
@@ -114,7 +113,7 @@ impl Run {
         let lock = lock(folder)?;
         let path = folder.join(CONFIG);
         let text = toml::to_string(&config).map_err(|error| Error::config(path.display(), error))?;
-        write_text(&path, &text)?;
+        write_whole(&path, text.as_bytes())?;
         Ok(Self { folder: folder.to_owned(), config, _lock: Some(lock) })
     }
 
@@ -218,10 +217,4 @@ fn lock(folder: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
     }
-}
-
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(text.as_bytes()).map_err(|error| Error::io("write", path, error))?;
-    file.commit()
 }

@@ -6,9 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use unils::file::write_whole;
 use unils::{Error, Result};
-
-use super::write_text;
 
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,7 +92,7 @@ impl Log {
         for record in read_records(&path)?.iter().filter(|record| record.step() <= step) {
             kept += &line(&path, record)?;
         }
-        write_text(&path, &kept)?;
+        write_whole(&path, kept.as_bytes())?;
         let file =
             OpenOptions::new().append(true).open(&path).map_err(|error| Error::io("open", &path, error))?;
         Ok(Self { path, file })

@@ -8,6 +8,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use unils::Result;
 use unils::checkpoint::{Dtype, TensorFile, TensorSpec, write_tensors};
+use unils::file::write_whole;
 use unils::model::ModelConfig;
 use unils::nn::{Loader as Weights, TensorSource};
 
@@ -16,7 +17,7 @@ use super::merged::Recorder;
 use super::task::{Net, plan};
 use crate::optim::{Average, Optimizer};
 use crate::recipe::StageRecipe;
-use crate::run::{Progress, RunConfig, SavedState, write_state, write_text};
+use crate::run::{Progress, RunConfig, SavedState, write_state};
 
 /// Names and shapes of tensors.
 pub(super) type Layout = Vec<(String, Vec<usize>)>;
@@ -163,7 +164,7 @@ impl Trainer {
     pub(super) fn write_checkpoint(&self, path: &Path) -> Result<()> {
         let config = self.run.config();
         let toml = path.with_extension("toml");
-        write_text(&toml, &config.model.to_toml()?)?;
+        write_whole(&toml, config.model.to_toml()?.as_bytes())?;
         let notes = [
             ("program", config.program.clone()),
             ("stage", config.stage.to_string()),

@@ -141,6 +141,17 @@ impl AtomicFile {
     }
 }
 
+/// Writes a whole file from memory: it is there with all of `bytes`, or not at all.
+///
+/// # Errors
+/// As [`AtomicFile::create`] and [`AtomicFile::commit`]; an older file of that name then stays as it was.
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|error| Error::io("write", path, error))?;
+    file.commit()
+}
+
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if unfinished().remove(&self.temporary) {

@@ -33,7 +33,7 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Seek, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-pub use atomic::{AtomicFile, Removed, remove_unfinished};
+pub use atomic::{AtomicFile, Removed, remove_unfinished, write_whole};
 pub use live_link::{is_live_link_path, write_live_link, write_live_link_to};
 
 use crate::motion::{Motion, Space, shorten};
