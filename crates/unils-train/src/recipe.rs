@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use unils::checkpoint::toml_fault;
+use unils::codec::LONGEST_CLIP;
 use unils::model::ModelConfig;
 use unils::nn::AdapterConfig;
 use unils::{Error, Result};
@@ -66,6 +67,9 @@ pub struct StageRecipe {
     pub steps: u64,
     /// Samples of a step on each device: clips of one person, or dyads of which both people are predicted.
     pub batch: usize,
+    /// Frames of a clip, for a block-causal model, whose clips hold many windows; others take a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<usize>,
     /// Learning rate after warm-up, on one device.
     pub learning_rate: f64,
     /// Steps of linear warm-up from a tenth of the rate.
@@ -223,6 +227,9 @@ impl StageRecipe {
                 return fault(name, "a number from 0 to 1", &value);
             }
         }
+        if self.clip.is_some_and(|clip| !(8..=LONGEST_CLIP).contains(&clip)) {
+            return fault("clip", &format!("8 to {LONGEST_CLIP} frames"), &self.clip.unwrap_or_default());
+        }
         if self.batch == 0 || self.batch > 1 << 16 {
             return fault("batch", "1 to 65536", &self.batch);
         }
@@ -275,7 +282,7 @@ macro_rules! presets {
     };
 }
 
-const PRESETS: [(&str, &str); 4] = presets!["paper", "paper_small", "arkit_small", "tiny"];
+const PRESETS: [(&str, &str); 5] = presets!["paper", "paper_small", "live", "arkit_small", "tiny"];
 
 impl Recipe {
     /// The recipe of a preset; the model that goes with it is [`ModelConfig::preset`] of the same name.

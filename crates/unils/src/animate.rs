@@ -26,8 +26,9 @@ use serde::Serialize;
 
 use crate::audio::Conversation;
 use crate::error::{Error, Result};
-use crate::generator::{GenerationState, Sampling, Start, values};
+use crate::generator::{GenerationState, Sampling, Start};
 use crate::model::Model;
+use crate::nn::values;
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
 
 /// How a conversation is animated.

@@ -26,6 +26,9 @@ pub struct ClipRule {
     pub previous: usize,
     /// Length of the style clip; may be 0.
     pub style: usize,
+    /// In place of a style clip, the three rows of the person's manner over the whole recording: `style` is 3, and the
+    /// store is [`Calibrated`](super::Calibrated).
+    pub manner: bool,
     /// Distance between the starts of a recording's clips.
     pub stride: usize,
     /// A start moves on by a random number of frames below this.
@@ -37,7 +40,7 @@ pub struct ClipRule {
 impl ClipRule {
     /// The release's rule for clips of that length: previous window and style as long as the clip.
     pub fn release(clip: usize) -> Self {
-        Self { clip, previous: clip, style: clip, stride: 50, jitter: 50, shortest: 100 }
+        Self { clip, previous: clip, style: clip, manner: false, stride: 50, jitter: 50, shortest: 100 }
     }
 
     /// Whether a recording of that length is used.
@@ -106,7 +109,12 @@ impl ClipRule {
             let before = self.previous.min(draw.start);
             clip.previous.resize(clip.previous.len() + (self.previous - before) * width, 0.0);
             clip.previous.extend_from_slice(rows(track, draw.start - before, before, width));
-            clip.style.extend_from_slice(rows(track, style, self.style, width));
+            if self.manner {
+                let person = track.person.as_ref().ok_or_else(|| uncalibrated(&recording.name))?;
+                clip.style.extend_from_slice(&person.manner);
+            } else {
+                clip.style.extend_from_slice(rows(track, style, self.style, width));
+            }
             if audio {
                 append_audio(&mut clip.audio, track, draw.start, self.clip, &recording.name)?;
             }
@@ -159,6 +167,11 @@ fn append_audio(audio: &mut Vec<f32>, track: &Track, start: usize, frames: usize
             Err(Error::audio(name, what).with_hint("`unils data check` lists all such recordings"))
         }
     }
+}
+
+fn uncalibrated(name: &str) -> Error {
+    Error::motion(name, "the rule asks for people's manner, which the store does not know")
+        .with_hint("read the recordings through a Calibrated store")
 }
 
 fn no_audio(name: &str, track: &str) -> Error {

@@ -31,6 +31,7 @@
 //! ```
 
 mod cache;
+mod calibrated;
 mod centre;
 mod chance;
 mod check;
@@ -55,6 +56,7 @@ mod rows;
 mod stats;
 mod store;
 
+pub use calibrated::Calibrated;
 pub use check::{CheckOptions, check};
 pub use clip::{Clip, ClipRule, Draw, Item, View, Whole};
 pub use corpus::CorpusStore;
@@ -70,5 +72,5 @@ pub use metadata::{Metadata, MetadataForm};
 pub use open::{is_store, open_store};
 pub use release::ReleaseStore;
 pub use stats::{motion_stats, write_stats};
-pub use store::{Element, Entry, Participant, Phoneme, Recording, Samples, Split, Store, Track, Want};
+pub use store::{Element, Entry, Participant, Person, Phoneme, Recording, Samples, Split, Store, Track, Want};
 pub(crate) use store::{record_place, within};

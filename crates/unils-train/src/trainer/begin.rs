@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use unils::checkpoint::TensorFile;
 use unils::model::open_encoder;
-use unils::motion::Stats;
+use unils::motion::{Channel, Space, Stats, Unit};
 use unils::nn::{Loader as Weights, name_hash};
 use unils::{Error, Result};
 
 use super::task::{self, Net, Task};
 use super::{Trainer, TrainerOptions, save};
-use crate::data::{Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store};
+use crate::data::{Calibrated, Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store};
 use crate::exchange::Exchange;
 use crate::optim::{Average, Optimizer};
 use crate::run::{Log, Progress, Run, RunConfig, read_state};
@@ -23,6 +23,18 @@ use crate::start::{Handover, Start};
 
 /// In statistics that are computed here, a deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
 const STD_FLOOR: f32 = 0.02;
+
+/// The same for coefficients, whose full scale is 1, of a block-causal codec: its loss counts in deviations.
+const COEFFICIENT_FLOOR: f32 = 0.05;
+
+/// Statistics with the deviations of coefficients raised.
+fn raised(stats: &Stats, space: Space) -> Result<Stats> {
+    let floor = |(&std, channel): (&f32, &Channel)| match channel.unit {
+        Unit::Coefficient => std.max(COEFFICIENT_FLOOR),
+        Unit::Radian => std,
+    };
+    Stats::new(stats.mean().to_vec(), stats.std().iter().zip(space.channels()).map(floor).collect())
+}
 
 impl Trainer {
     /// Begins a run in a new folder.
@@ -36,14 +48,17 @@ impl Trainer {
             return Self::resume(folder, options);
         }
         let store = open_data(&config)?;
-        let (rule, view) = (task::rule(&config.model), task::view(config.stage));
+        let (rule, view) = (task::rule(&config.model, &config.recipe), task::view(config.stage));
         items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
             (Handover::Nothing, _) => {
                 let stats = match &config.stats {
                     Some(path) => Stats::read(path)?,
-                    None => motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?,
+                    None => {
+                        let stats = motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?;
+                        if config.model.codec.past.is_some() { raised(&stats, config.model.space)? } else { stats }
+                    }
                 };
                 stats.check_space(config.model.space)?;
                 Start::fresh(stats, config.seed)
@@ -156,7 +171,7 @@ fn open_data(config: &RunConfig) -> Result<Arc<dyn Store>> {
             "take a preset of the data's space: paper and paper_small are for FLAME, the others for ARKit",
         ));
     }
-    Ok(store)
+    Ok(if config.model.codec.past.is_some() { Arc::new(Calibrated::new(store)) } else { store })
 }
 
 /// What all processes of a training must agree on.

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::generator::{GeneratorConfig, Hearing, Sampling};
 use crate::motion::Space;
 
-const PRESETS: [(&str, &str); 4] = [
+const PRESETS: [(&str, &str); 5] = [
     ("paper", include_str!("../../../../configs/paper.toml")),
     ("paper_small", include_str!("../../../../configs/paper_small.toml")),
+    ("live", include_str!("../../../../configs/live.toml")),
     ("arkit_small", include_str!("../../../../configs/arkit_small.toml")),
     ("tiny", include_str!("../../../../configs/tiny.toml")),
 ];
@@ -200,6 +201,9 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
         depth: size(codec_section, "T_DEPTH")?,
         code_width: size(codec_section, "V_CODE_DIM")?,
         schedule,
+        past: None,
+        gains: Vec::new(),
+        parts: Vec::new(),
     };
     let generator = match model.get("VAE_CONFIG") {
         None => None,
@@ -209,6 +213,7 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
             depth: size(model, "T_DEPTH")?,
             audio_dim,
             hearing: Hearing::Both,
+            causal: None,
         }),
     };
     let encoder = match model.get("AUDIO_ENCODER").and_then(Value::as_str) {
