@@ -5,7 +5,8 @@ use std::sync::Arc;
 use unils::Result;
 
 use super::clip::{ClipRule, Item, View, Whole};
-use super::store::{Split, Store, Want, record_place, within};
+use super::rows::read_for;
+use super::store::{Split, Store, record_place, within};
 
 /// Goes through the recordings of a split, in the store's order; each is read when it is asked for. An item that
 /// cannot be read is an error, after which the next one follows.
@@ -32,10 +33,9 @@ impl Iterator for Evaluation {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.items.next()?;
-        let want = Want { audio: self.view.audio(), centred: true };
-        let read = self.store.read(item.entry, want).and_then(|recording| {
+        let read = read_for(self.store.as_ref(), item.entry, self.view).and_then(|recording| {
             let place = record_place(self.store.place(), &recording.name);
-            self.rule.whole(&recording, item.people, want.audio).map_err(|error| within(&place, error))
+            self.rule.whole(&recording, item.people, self.view).map_err(|error| within(&place, error))
         });
         Some(read)
     }

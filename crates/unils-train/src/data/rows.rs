@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::chance::{Chance, Purpose};
 use super::clip::{Clip, ClipRule, Draw, Item, View};
 use super::loader::BadRecords;
+use super::rest::remove_rest;
 use super::store::{Recording, Store, Want, record_place};
 
 /// Draws in place of bad records before a sample is given up.
@@ -101,7 +102,7 @@ impl Rows {
         let draw = self.rule.draw(item, entry.frames, chance);
         let recording = self.recording(item.entry)?;
         self.rule
-            .cut(&recording, item.people.clone(), &draw, self.view.audio())
+            .cut(&recording, item.people.clone(), &draw, self.view)
             .map(|clip| (clip, draw))
             .map_err(|error| super::store::within(&record_place(self.store.place(), &entry.name), error))
     }
@@ -114,7 +115,7 @@ impl Rows {
             // Known to be bad: not read again.
             return Err(Error::motion("", what));
         }
-        match self.store.read(number, Want { audio: self.view.audio(), centred: true }) {
+        match read_for(self.store.as_ref(), number, self.view) {
             Ok(recording) => {
                 let recording = Arc::new(recording);
                 self.cache.put(number, &recording);
@@ -144,6 +145,16 @@ impl Rows {
         orders.push((epoch, Arc::clone(&order)));
         order
     }
+}
+
+/// A recording as a view takes it.
+pub(super) fn read_for(store: &dyn Store, number: usize, view: View) -> Result<Recording> {
+    let mut recording = store.read(number, Want { audio: view.audio(), centred: true })?;
+    if view == View::Voice {
+        let space = recording.space;
+        recording.tracks.iter_mut().for_each(|track| remove_rest(&mut track.motion, space));
+    }
+    Ok(recording)
 }
 
 /// Whether the record is to blame, and not the system.

@@ -19,6 +19,7 @@ use crate::masks::{Masks, Spoiling};
 use crate::plan::dual_track_role;
 use crate::recipe::{Precision, Stage};
 use crate::run::RunConfig;
+use crate::speech::{self, SpeechNet, SpeechTargets, SpeechWeights, speech_loss};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -28,14 +29,17 @@ pub(super) enum Net {
     Codec(Codec),
     /// A generator with its frozen codec.
     Generator(Generator),
+    /// A speech encoder with its heads.
+    Speech(SpeechNet),
 }
 
 impl Net {
     /// Builds the network of a configuration.
     pub(super) fn load(model: &ModelConfig, loader: &Loader<'_>) -> Result<Self> {
-        match &model.generator {
-            None => Codec::load(&model.codec, loader).map(Self::Codec),
-            Some(sizes) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
+        match (&model.generator, model.own_encoder()) {
+            (None, Some(sizes)) => SpeechNet::load(sizes, model.space, loader).map(Self::Speech),
+            (None, None) => Codec::load(&model.codec, loader).map(Self::Codec),
+            (Some(sizes), _) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
         }
     }
 }
@@ -50,14 +54,21 @@ pub(super) fn plan(config: &RunConfig) -> TrainingPlan {
 }
 
 /// The clips that a model is trained on: windows, the windows before them, and style clips of the same length.
-pub(super) fn rule(model: &ModelConfig) -> ClipRule {
+pub(super) fn rule(stage: Stage, model: &ModelConfig) -> ClipRule {
+    if stage == Stage::Speech {
+        return speech::clip_rule();
+    }
     let window = model.codec.schedule.last().copied().unwrap_or_default();
     ClipRule { shortest: window, ..ClipRule::release(window) }
 }
 
 /// One person or two.
 pub(super) fn view(stage: Stage) -> View {
-    if stage == Stage::DualTrack { View::Dyad } else { View::Motion }
+    match stage {
+        Stage::Codec | Stage::AudioFree => View::Motion,
+        Stage::DualTrack => View::Dyad,
+        Stage::Speech => View::Voice,
+    }
 }
 
 /// What stays the same through a training: how batches become losses.
@@ -68,6 +79,7 @@ pub(super) struct Task {
     space: Space,
     hearing: Hearing,
     weights: CodecWeights,
+    speech_weights: SpeechWeights,
     face: Option<FaceLoss>,
     encoder: Option<Encoder>,
     device: Device,
@@ -99,11 +111,12 @@ pub(super) struct Loss {
 impl Task {
     pub(super) fn new(config: &RunConfig, encoder: Option<Encoder>, device: &Device) -> Result<Self> {
         Ok(Self {
-            rule: rule(&config.model),
+            rule: rule(config.stage, &config.model),
             view: view(config.stage),
             space: config.model.space,
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
+            speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
             device: device.clone(),
@@ -130,7 +143,23 @@ impl Task {
                 let total = generator_loss(generator, &inputs, spoiling, masks);
                 Ok(Loss { total, terms: Vec::new() })
             }
+            Net::Speech(net) => {
+                let (waves, targets) = self.voices_told(batch)?;
+                let levels = masks.levels(batch.size, spoiling.level);
+                let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
+                let heard = net.forward((waves * levels).clamp(-1.0, 1.0));
+                let terms = speech_loss(&heard, &targets, &self.speech_weights);
+                let total = Tensor::cat(terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum();
+                Ok(Loss { total, terms })
+            }
         }
+    }
+
+    /// Single voices `(B, N)` and what is to be told of them.
+    pub(super) fn voices_told(&self, batch: &Batch) -> Result<(Tensor<2>, SpeechTargets)> {
+        let shape = [batch.size, batch.audio.len() / batch.size];
+        let waves = Tensor::from_data(TensorData::new(batch.audio.clone(), shape), &self.device);
+        Ok((waves, SpeechTargets::of(batch, self.space, &self.device)?))
     }
 
     fn codec_loss(&self, codec: &Codec, truth: Tensor<3>) -> Loss {
