@@ -131,7 +131,7 @@ pub struct ModelArguments {
     /// Generator: a released .pt, or our .safetensors [default: from the cache]
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Folder of the speech encoder, Hugging Face layout [default: from the cache]
+    /// Speech encoder: a folder in Hugging Face layout, or a run of the speech stage [default: the model's own, or from the cache]
     #[arg(long, value_name = "FOLDER")]
     pub encoder: Option<PathBuf>,
     /// Motion statistics (JSON) that replace the checkpoint's own

@@ -17,6 +17,7 @@ use unils::nn::LoadReport;
 use unils::{Error, Result};
 use unils_render::export::{Format, check_outputs};
 use unils_render::video::{MixOptions, VoiceMix};
+use unils_train::run::find_checkpoint;
 
 use super::{Context, faces, limit_threads, render};
 use crate::args::{Animate, ModelArguments, SamplingArguments};
@@ -160,7 +161,7 @@ fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
         None => Cache::locate()?.checkpoint()?,
     };
     let encoder = match &arguments.encoder {
-        Some(folder) => Some(folder.clone()),
+        Some(path) => Some(find_checkpoint(path)?),
         None => cached_encoder(&checkpoint, arguments.preset.as_deref())?,
     };
     Ok(ModelFiles { checkpoint, encoder, stats: arguments.stats.clone(), preset: arguments.preset.clone() })

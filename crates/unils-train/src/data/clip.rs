@@ -15,6 +15,7 @@ use unils::motion::SAMPLES_PER_FRAME;
 use unils::{Error, Result};
 
 use super::chance::Chance;
+use super::sounds::sounds_of;
 use super::store::{Entry, Recording, Samples, Split, Track};
 
 /// Lengths of clips and where they start, in frames.
@@ -58,7 +59,8 @@ impl ClipRule {
             let last = if split == Split::Train { entry.frames - self.clip } else { 1 };
             let people = entry.participants.len();
             let views: Vec<Range<usize>> = match view {
-                View::Motion => (0..people).map(|person| person..person + 1).collect(),
+                View::Voice if !entry.has_audio => Vec::new(),
+                View::Motion | View::Voice => (0..people).map(|person| person..person + 1).collect(),
                 View::Dyad if people == 2 => std::iter::once(0..2).collect(),
                 View::Dyad => Vec::new(),
             };
@@ -83,7 +85,7 @@ impl ClipRule {
     /// # Errors
     /// [`Error::Argument`] if the clip or a style does not lie in the recording; [`Error::Audio`] if audio is wanted
     /// and a track has none.
-    pub fn cut(&self, recording: &Recording, people: Range<usize>, draw: &Draw, audio: bool) -> Result<Clip> {
+    pub fn cut(&self, recording: &Recording, people: Range<usize>, draw: &Draw, view: View) -> Result<Clip> {
         let frames = recording.frames();
         let inside = |start: usize, length: usize| start.checked_add(length).is_some_and(|end| end <= frames);
         let tracks = recording.tracks.get(people.clone()).filter(|tracks| tracks.len() == draw.style.len());
@@ -115,8 +117,11 @@ impl ClipRule {
             } else {
                 clip.style.extend_from_slice(rows(track, style, self.style, width));
             }
-            if audio {
+            if view.audio() {
                 append_audio(&mut clip.audio, track, draw.start, self.clip, &recording.name)?;
+            }
+            if view == View::Voice {
+                clip.sounds.extend(sounds_of(track, draw.start, self.clip));
             }
         }
         Ok(clip)
@@ -127,7 +132,7 @@ impl ClipRule {
     /// # Errors
     /// [`Error::Argument`] if the recording is shorter than a style clip; [`Error::Audio`] if audio is wanted and a
     /// track has none.
-    pub fn whole(&self, recording: &Recording, people: Range<usize>, audio: bool) -> Result<Whole> {
+    pub fn whole(&self, recording: &Recording, people: Range<usize>, view: View) -> Result<Whole> {
         let frames = recording.frames();
         let room = frames.checked_sub(self.style).ok_or_else(|| {
             let what = format!("{frames} frames, shorter than a style clip of {}", self.style);
@@ -135,7 +140,7 @@ impl ClipRule {
         })?;
         let style = vec![(frames / 2).min(room); people.len()];
         let all = Self { clip: frames, previous: 0, ..*self };
-        let clip = all.cut(recording, people.clone(), &Draw { start: 0, style }, audio)?;
+        let clip = all.cut(recording, people.clone(), &Draw { start: 0, style }, view)?;
         let speech = recording.tracks[people].iter().map(|track| track.speech.clone()).collect();
         Ok(Whole {
             name: recording.name.clone(),
@@ -186,20 +191,23 @@ pub enum View {
     Motion,
     /// Both participants of the recordings that have two, with audio: dual-track stage.
     Dyad,
+    /// Each participant of the recordings that have audio for itself, with audio and what is said, the rest pose taken
+    /// out of the motion: speech stage.
+    Voice,
 }
 
 impl View {
     /// Participants of a sample.
     pub fn people(self) -> usize {
         match self {
-            Self::Motion => 1,
+            Self::Motion | Self::Voice => 1,
             Self::Dyad => 2,
         }
     }
 
     /// Whether samples have audio.
     pub fn audio(self) -> bool {
-        self == Self::Dyad
+        self != Self::Motion
     }
 }
 
@@ -236,6 +244,8 @@ pub struct Clip {
     pub style: Vec<f32>,
     /// (P, clip * 640); empty without audio.
     pub audio: Vec<f32>,
+    /// (P, clip), numbers of [`SOUNDS`](super::SOUNDS); empty but for [`View::Voice`].
+    pub sounds: Vec<u8>,
 }
 
 /// A whole recording for validation and test; all lists are row-major, participant by participant.

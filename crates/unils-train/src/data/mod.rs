@@ -53,6 +53,7 @@ mod pairs;
 mod parallel;
 mod release;
 mod rows;
+mod sounds;
 mod stats;
 mod store;
 
@@ -71,6 +72,7 @@ pub use loader::{BadRecords, Batch, Loader, LoaderOptions, Shard};
 pub use metadata::{Metadata, MetadataForm};
 pub use open::{is_store, open_store};
 pub use release::ReleaseStore;
+pub use sounds::{PAUSE, SOUNDS, UNKNOWN, sound_number};
 pub use stats::{motion_stats, write_stats};
 pub use store::{Element, Entry, Participant, Person, Phoneme, Recording, Samples, Split, Store, Track, Want};
 pub(crate) use store::{record_place, within};

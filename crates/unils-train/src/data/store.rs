@@ -79,6 +79,8 @@ pub struct Entry {
     pub frames: usize,
     /// One or two people, in order.
     pub participants: Vec<Participant>,
+    /// Whether there is audio of them.
+    pub has_audio: bool,
 }
 
 /// The element type that motion was stored in: the release centres in that type.

@@ -18,6 +18,7 @@ use super::{Trainer, TrainerOptions, save};
 use crate::data::{Calibrated, Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store};
 use crate::exchange::Exchange;
 use crate::optim::{Average, Optimizer};
+use crate::recipe::Stage;
 use crate::run::{Log, Progress, Run, RunConfig, read_state};
 use crate::start::{Handover, Start};
 
@@ -48,10 +49,11 @@ impl Trainer {
             return Self::resume(folder, options);
         }
         let store = open_data(&config)?;
-        let (rule, view) = (task::rule(&config.model, &config.recipe), task::view(config.stage));
+        let (rule, view) = (task::rule(config.stage, &config.model, &config.recipe), task::view(config.stage));
         items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
+            (Handover::Nothing, _) if config.stage == Stage::Speech => Start::fresh(None, config.seed),
             (Handover::Nothing, _) => {
                 let stats = match &config.stats {
                     Some(path) => Stats::read(path)?,
@@ -61,7 +63,7 @@ impl Trainer {
                     }
                 };
                 stats.check_space(config.model.space)?;
-                Start::fresh(stats, config.seed)
+                Start::fresh(Some(stats), config.seed)
             }
             (_, Some(from)) => Start::from_earlier(from, handover, &config.model, config.seed)?,
             (_, None) => {
@@ -72,7 +74,13 @@ impl Trainer {
         };
         // Device and encoder, too, are looked at before anything is written.
         let device = options.device.open()?;
-        open_encoder(&config.model, config.encoder.as_deref(), &device, options.device.is_cpu())?;
+        let encoder = config.encoder.as_deref();
+        open_encoder(&config.model, encoder, None, &device, options.device.is_cpu())?;
+        // One that belongs to the model goes into the run's start, and so into its checkpoints.
+        let source = match encoder.filter(|_| config.model.own_encoder().is_some()) {
+            Some(path) => source.with_encoder(path)?,
+            None => source,
+        };
         let layout = save::start_layout(&config, &source, &device)?;
         let run = Run::create(folder, config)?;
         save::write_start(&run.start(), &layout, &source)?;
@@ -103,8 +111,8 @@ impl Trainer {
         weights.finish()?;
         let parameters = weights.parameters();
         let layout = save::plain_layout(&config.model, &start, &device)?;
-        let folder = config.encoder.as_deref();
-        let encoder = open_encoder(&config.model, folder, &device, options.device.is_cpu())?;
+        let folder = config.encoder.as_deref().filter(|_| config.model.own_encoder().is_none());
+        let encoder = open_encoder(&config.model, folder, Some(&start), &device, options.device.is_cpu())?;
         let task = Task::new(&config, encoder.map(|(encoder, _)| encoder), &device)?;
         let saved = run.state().is_file().then(|| read_state(&run.state(), &parameters)).transpose()?;
         let recipe = &config.recipe;
@@ -171,7 +179,8 @@ fn open_data(config: &RunConfig) -> Result<Arc<dyn Store>> {
             "take a preset of the data's space: paper and paper_small are for FLAME, the others for ARKit",
         ));
     }
-    Ok(if config.model.codec.past.is_some() { Arc::new(Calibrated::new(store)) } else { store })
+    let is_calibrated = config.model.codec.past.is_some() || config.stage == Stage::Speech;
+    Ok(if is_calibrated { Arc::new(Calibrated::new(store)) } else { store })
 }
 
 /// What all processes of a training must agree on.

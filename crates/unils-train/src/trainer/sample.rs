@@ -25,7 +25,9 @@ pub struct Sample {
 }
 
 /// The recording's beginning, in whole windows.
-pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64) -> Result<Sample> {
+///
+/// None of a speech encoder, which makes no motion.
+pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64) -> Result<Option<Sample>> {
     let width = task.space().width();
     let windows = (whole.frames.min(LONGEST) / task.window()).max(1);
     let frames = (windows * task.window()).min(whole.frames);
@@ -37,6 +39,7 @@ pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64
         truth.extend(rows(&whole.motion, person, whole.frames * width));
     }
     let made = match net {
+        Net::Speech(_) => return Ok(None),
         Net::Codec(codec) => {
             let data = TensorData::new(truth.clone(), [whole.people, frames, width]);
             values(codec.reconstruct(Tensor::from_data(data, task.device())).0)
@@ -50,7 +53,8 @@ pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64
         }
     };
     let motion = |values| Motion::new(task.space(), FPS, whole.people, values, MotionMeta::new());
-    Ok(Sample { step, recording: whole.name.clone(), truth: motion(truth)?, made: motion(made)? })
+    let (truth, made) = (motion(truth)?, motion(made)?);
+    Ok(Some(Sample { step, recording: whole.name.clone(), truth, made }))
 }
 
 /// Generated motion, `(P, frames, M)`.

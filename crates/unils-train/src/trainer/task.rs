@@ -19,6 +19,7 @@ use crate::masks::{Masks, Spoiling};
 use crate::plan::dual_track_role;
 use crate::recipe::{Precision, Stage, StageRecipe};
 use crate::run::RunConfig;
+use crate::speech::{self, SpeechNet, SpeechTargets, SpeechWeights, speech_loss};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -30,17 +31,20 @@ pub(super) enum Net {
     Generator(Generator),
     /// The same of the block-causal layout.
     Causal(CausalGenerator),
+    /// A speech encoder with its heads.
+    Speech(SpeechNet),
 }
 
 impl Net {
     /// Builds the network of a configuration.
     pub(super) fn load(model: &ModelConfig, loader: &Loader<'_>) -> Result<Self> {
-        match &model.generator {
-            None => Codec::load(&model.codec, loader).map(Self::Codec),
-            Some(sizes) if sizes.causal.is_some() => {
+        match (&model.generator, model.own_encoder()) {
+            (None, Some(sizes)) => SpeechNet::load(sizes, model.space, loader).map(Self::Speech),
+            (None, None) => Codec::load(&model.codec, loader).map(Self::Codec),
+            (Some(sizes), _) if sizes.causal.is_some() => {
                 CausalGenerator::load(sizes, &model.codec, loader).map(Self::Causal)
             }
-            Some(sizes) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
+            (Some(sizes), _) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
         }
     }
 }
@@ -56,7 +60,10 @@ pub(super) fn plan(config: &RunConfig) -> TrainingPlan {
 
 /// The clips that a model is trained on: windows, the windows before them, and style clips of the same length; for a
 /// block-causal model clips of many windows, and people's manner.
-pub(super) fn rule(model: &ModelConfig, recipe: &StageRecipe) -> ClipRule {
+pub(super) fn rule(stage: Stage, model: &ModelConfig, recipe: &StageRecipe) -> ClipRule {
+    if stage == Stage::Speech {
+        return speech::clip_rule();
+    }
     let window = model.codec.schedule.last().copied().unwrap_or_default();
     if model.codec.past.is_none() {
         return ClipRule { shortest: window, ..ClipRule::release(window) };
@@ -70,7 +77,11 @@ const USUAL_CLIP: usize = 150;
 
 /// One person or two.
 pub(super) fn view(stage: Stage) -> View {
-    if stage == Stage::DualTrack { View::Dyad } else { View::Motion }
+    match stage {
+        Stage::Codec | Stage::AudioFree => View::Motion,
+        Stage::DualTrack => View::Dyad,
+        Stage::Speech => View::Voice,
+    }
 }
 
 /// What stays the same through a training: how batches become losses.
@@ -81,6 +92,7 @@ pub(super) struct Task {
     space: Space,
     hearing: Hearing,
     weights: CodecWeights,
+    speech_weights: SpeechWeights,
     face: Option<FaceLoss>,
     encoder: Option<Encoder>,
     device: Device,
@@ -112,11 +124,12 @@ pub(super) struct Loss {
 impl Task {
     pub(super) fn new(config: &RunConfig, encoder: Option<Encoder>, device: &Device) -> Result<Self> {
         Ok(Self {
-            rule: rule(&config.model, &config.recipe),
+            rule: rule(config.stage, &config.model, &config.recipe),
             view: view(config.stage),
             space: config.model.space,
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
+            speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
             device: device.clone(),
@@ -141,6 +154,15 @@ impl Task {
                 let total = causal_loss(generator, &self.inputs(batch)?, spoiling, masks);
                 Ok(Loss { total, terms: Vec::new() })
             }
+            Net::Speech(net) => {
+                let (waves, targets) = self.voices_told(batch)?;
+                let levels = masks.levels(batch.size, spoiling.level);
+                let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
+                let heard = net.forward((waves * levels).clamp(-1.0, 1.0));
+                let terms = speech_loss(&heard, &targets, &self.speech_weights);
+                let total = Tensor::cat(terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum();
+                Ok(Loss { total, terms })
+            }
         }
     }
 
@@ -151,6 +173,13 @@ impl Task {
             style: self.motion(&batch.style, batch),
             voices: self.voices(&batch.audio, batch.size)?,
         })
+    }
+
+    /// Single voices `(B, N)` and what is to be told of them.
+    pub(super) fn voices_told(&self, batch: &Batch) -> Result<(Tensor<2>, SpeechTargets)> {
+        let shape = [batch.size, batch.audio.len() / batch.size];
+        let waves = Tensor::from_data(TensorData::new(batch.audio.clone(), shape), &self.device);
+        Ok((waves, SpeechTargets::of(batch, self.space, &self.device)?))
     }
 
     fn codec_loss(&self, codec: &Codec, truth: Tensor<3>) -> Loss {

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-pub use config::{EncoderConfig, EncoderKind, ModelConfig};
+pub use config::{EncoderConfig, EncoderKind, EncoderWeights, ModelConfig};
 pub use convert::{ConvertOptions, ConvertReport, convert};
 
 use crate::checkpoint::TensorFile;
@@ -43,9 +43,13 @@ const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
 /// Most features that an encoder may give for a frame of motion; the known ones give 1 or 2.
 const MOST_FEATURES: usize = 16;
 
-/// A frozen speech encoder that training code saved along (the released files have none): known, and not used.
-fn is_encoder_copy(name: &str) -> bool {
-    name.starts_with("audio_encoder.")
+/// Where a checkpoint keeps its speech encoder.
+pub const ENCODER_PREFIX: &str = "audio_encoder";
+
+/// A tensor of the speech encoder in a model's checkpoint: the weights of [`EncoderKind::Speech`]. Of the other kinds it
+/// is a frozen copy that training code saved along (the released files have none): known, and not used.
+fn is_encoder_tensor(name: &str) -> bool {
+    name.strip_prefix(ENCODER_PREFIX).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Where a model's parts lie.
@@ -53,7 +57,8 @@ fn is_encoder_copy(name: &str) -> bool {
 pub struct ModelFiles {
     /// Generator with its codec: a released `.pt`, or our safetensors with its TOML beside.
     pub checkpoint: PathBuf,
-    /// Folder of the speech encoder, in Hugging Face's layout; `None` for an encoder without weights.
+    /// The speech encoder: its folder in Hugging Face's layout, or in place of the checkpoint's own one the checkpoint
+    /// that holds another. `None` for an encoder without weights, or for the checkpoint's own.
     pub encoder: Option<PathBuf>,
     /// Motion statistics that replace the checkpoint's own.
     pub stats: Option<PathBuf>,
@@ -87,14 +92,15 @@ impl Model {
         };
         limits::check(limits::numbers(&config), &file)?;
         let loader = Loader::new(&file, &device, kind.is_cpu());
-        loader.ignore(is_encoder_copy);
+        loader.ignore(is_encoder_tensor);
         let mut generator = Generator::load(sizes, &config.codec, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         if let Some(path) = &files.stats {
             generator.codec_mut().set_statistics(&Stats::read(path)?)?;
         }
-        let folder = files.encoder.as_deref();
-        let encoder = open_encoder(&config, folder, &device, kind.is_cpu())?.map(|(encoder, report)| {
+        let given = files.encoder.as_deref();
+        let opened = open_encoder(&config, given, Some(&file), &device, kind.is_cpu())?;
+        let encoder = opened.map(|(encoder, report)| {
             reports.extend(report.map(|report| ("encoder".to_owned(), report)));
             encoder
         });
@@ -216,36 +222,71 @@ pub fn open_codec(files: &ModelFiles, kind: DeviceKind) -> Result<(ModelConfig, 
 }
 
 /// Opens the speech encoder that a model listens through, and what was loaded for it; `None` for a model that does not
-/// listen. An encoder with weights needs their `folder`. `pack` lays weights out for the CPU route.
+/// listen. An encoder from a repository needs its folder as `given`; one that lies in the model's checkpoint is taken
+/// from the checkpoint `given`, or else from the model's `own`. `pack` lays weights out for the CPU route.
 ///
 /// # Errors
 /// [`Error::Argument`] if a folder is missing or not wanted; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`]
 /// if what is in it does not fit the model.
 pub fn open_encoder(
     config: &ModelConfig,
-    folder: Option<&Path>,
+    given: Option<&Path>,
+    own: Option<&TensorFile>,
     device: &Device,
     pack: bool,
 ) -> Result<Option<(Encoder, Option<LoadReport>)>> {
     let Some(audio_dim) = config.generator.as_ref().and_then(|generator| generator.audio_dim) else {
         return Ok(None);
     };
-    let fixed = config.encoder.as_ref().and_then(EncoderConfig::fixed_sizes);
-    let (encoder, report) = match (folder, fixed) {
-        (Some(folder), Some(_)) => return Err(encoder_without_weights(folder)),
-        (None, Some(sizes)) => {
-            let source = RandomWeights { seed: 0 };
-            (Encoder::load(&sizes, &Loader::new(&source, device, pack))?, None)
-        }
-        (Some(folder), None) => {
-            let window = config.codec.schedule.last().copied().unwrap_or_default();
-            let (encoder, report) = encoder_from(folder, device, pack, window)?;
-            (encoder, Some(report))
-        }
-        (None, None) => return Err(encoder_missing(config)),
-    };
-    check_width(folder.unwrap_or(Path::new(&config.preset)), &encoder, audio_dim)?;
+    let (encoder, report) =
+        match (given, &config.encoder, config.encoder.as_ref().and_then(|e| e.fixed_sizes())) {
+            (_, Some(described), Some(sizes)) if described.kind.weights() == EncoderWeights::Checkpoint => {
+                let other = given.map(TensorFile::open).transpose()?;
+                let Some(file) = other.as_ref().or(own) else { return Err(encoder_missing(config)) };
+                let (encoder, report) = encoder_within(file, described, &sizes, device, pack)?;
+                (encoder, Some(report))
+            }
+            (Some(folder), _, Some(_)) => return Err(encoder_without_weights(folder)),
+            (None, _, Some(sizes)) => {
+                let source = RandomWeights { seed: 0 };
+                (Encoder::load(&sizes, &Loader::new(&source, device, pack))?, None)
+            }
+            (Some(folder), _, None) => {
+                let window = config.codec.schedule.last().copied().unwrap_or_default();
+                let (encoder, report) = encoder_from(folder, device, pack, window)?;
+                (encoder, Some(report))
+            }
+            (None, _, None) => return Err(encoder_missing(config)),
+        };
+    check_width(given.unwrap_or(Path::new(&config.preset)), &encoder, audio_dim)?;
     Ok(Some((encoder, report)))
+}
+
+/// Opens the encoder that lies in a checkpoint of ours.
+fn encoder_within(
+    file: &TensorFile,
+    described: &EncoderConfig,
+    sizes: &EncoderSizes,
+    device: &Device,
+    pack: bool,
+) -> Result<(Encoder, LoadReport)> {
+    let place = file.path().display();
+    if !file.names().any(is_encoder_tensor) {
+        return Err(Error::checkpoint(place, "no speech encoder in this file")
+            .with_hint("name the run of the speech stage, or a checkpoint that holds one, with --encoder"));
+    }
+    // Dilations are in no tensor's shape.
+    if let Some(found) = file.meta().and_then(|meta| ModelConfig::from_meta(meta, None).ok()?.encoder)
+        && found != *described
+    {
+        let what = format!("its speech encoder is {found:?}, the model listens through {described:?}");
+        return Err(Error::config(place, what).with_hint("name the speech run of the same preset"));
+    }
+    limits::check(sizes.numbers(), file)?;
+    let loader = Loader::new(file, device, pack);
+    loader.ignore(|name| !is_encoder_tensor(name));
+    let encoder = Encoder::load(sizes, &loader.at(ENCODER_PREFIX))?;
+    Ok((encoder, loader.finish()?))
 }
 
 /// Opens an encoder with weights for windows of `window` frames.
@@ -284,6 +325,13 @@ fn encoder_without_weights(folder: &Path) -> Error {
 }
 
 fn encoder_missing(config: &ModelConfig) -> Error {
+    if config.own_encoder().is_some() {
+        return Error::argument(
+            "encoder",
+            "the model listens through a speech encoder that is trained first",
+        )
+        .with_hint("--encoder RUN, the run of the speech stage, or a checkpoint that holds one");
+    }
     let named = config.encoder.as_ref().and_then(|encoder| encoder.repository.as_deref());
     let repository = named.unwrap_or("facebook/wav2vec2-xls-r-300m");
     Error::argument("encoder", "the generator listens to speech, but no encoder was named")
