@@ -21,8 +21,9 @@ mod limits;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 pub use config::{EncoderConfig, EncoderKind, ModelConfig};
 pub use convert::{ConvertOptions, ConvertReport, convert};
@@ -67,6 +68,8 @@ pub struct Model {
     config: ModelConfig,
     generator: Generator,
     encoder: Option<Encoder>,
+    /// See [`Model::silence`].
+    silence: OnceLock<Tensor<3>>,
     device: Device,
     reports: Vec<(String, LoadReport)>,
 }
@@ -98,7 +101,7 @@ impl Model {
             reports.extend(report.map(|report| ("encoder".to_owned(), report)));
             encoder
         });
-        Ok(Self { config, generator, encoder, device, reports })
+        Ok(Self { config, generator, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. A speech encoder
@@ -126,7 +129,8 @@ impl Model {
             reports.push(("encoder".to_owned(), loader.finish()?));
             encoder = Some(made);
         }
-        Ok(Self { config: config.clone(), generator, encoder, device, reports })
+        let config = config.clone();
+        Ok(Self { config, generator, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// What the model is.
@@ -142,6 +146,17 @@ impl Model {
     /// The speech encoder, if the generator listens.
     pub fn encoder(&self) -> Option<&Encoder> {
         self.encoder.as_ref()
+    }
+
+    /// The speech encoder's features of a silent window, `(1, S, A)`; computed once, since digital silence sounds the
+    /// same in every window. `None` if the generator does not listen.
+    pub fn silence(&self) -> Option<Tensor<3>> {
+        let encoder = self.encoder.as_ref()?;
+        let features = self.silence.get_or_init(|| {
+            let samples = self.generator.codec().window() * SAMPLES_PER_FRAME;
+            encoder.features(Tensor::zeros([1, samples], &self.device))
+        });
+        Some(features.clone())
     }
 
     /// Where the model computes.
