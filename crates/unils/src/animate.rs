@@ -19,17 +19,14 @@
 //! ```
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-use burn::tensor::{Tensor, TensorData};
-use serde::Serialize;
 
 use crate::audio::Conversation;
 use crate::error::{Error, Result};
-use crate::generator::{GenerationState, Sampling, Start};
+use crate::generator::Sampling;
 use crate::model::Model;
-use crate::nn::values;
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
+pub use crate::session::StageTimes;
+use crate::session::{Due, Stream, StreamOptions, Timing, step};
 
 /// How a conversation is animated.
 #[derive(Debug, Clone)]
@@ -71,26 +68,12 @@ pub struct Progress {
     pub frames_expected: Option<u64>,
 }
 
-/// Where the time of an animation went.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct StageTimes {
-    /// Speech encoder.
-    pub encoder: Duration,
-    /// Generator: transformer and sampling.
-    pub generator: Duration,
-    /// Codec: decoding, and encoding what the next window is conditioned on.
-    pub codec: Duration,
-}
-
 /// Generates motion for windows of two tracks.
 #[derive(Debug)]
 pub struct Animator<'a> {
     model: &'a Model,
-    state: GenerationState,
-    sampling: Sampling,
-    participants: usize,
-    /// The encoder's features of a silent window, `(1, S, A)`.
-    silence: Option<Tensor<3>>,
+    stream: Stream,
+    timing: Timing,
     times: StageTimes,
 }
 
@@ -100,39 +83,29 @@ impl<'a> Animator<'a> {
     /// # Errors
     /// [`Error::Argument`] or [`Error::Motion`] when an option does not fit the model.
     pub fn new(model: &'a Model, participants: usize, options: &AnimateOptions) -> Result<Self> {
-        options.sampling.validate()?;
-        if !(1..=2).contains(&participants) {
-            let what = format!("expected 1 or 2, got {participants}");
-            return Err(Error::argument("participants", what));
-        }
-        let window = model.generator().codec().window();
-        let clip = |name, motion: &Option<Motion>, cut: fn(&[f32], usize, usize) -> Option<Vec<f32>>| {
-            motion.as_ref().map(|motion| clip(model, name, motion, participants, window, cut)).transpose()
-        };
-        let start = Start {
-            style: clip("style", &options.style, style_window)?,
-            previous: clip("previous motion", &options.previous, last_window)?,
-            previous_is_unconditional: false,
-            seed: options.seed,
-        };
-        Ok(Self {
-            model,
-            state: model.generator().begin(participants, &start),
-            sampling: options.sampling,
+        let start = StreamOptions {
             participants,
-            silence: None,
-            times: StageTimes::default(),
-        })
+            sampling: options.sampling,
+            seed: options.seed,
+            style: options.style.as_ref(),
+            previous: options.previous.as_ref(),
+        };
+        Ok(Self { model, stream: Stream::begin(model, &start)?, timing: Timing::of(model), times: StageTimes::default() })
     }
 
-    /// Samples of a window.
+    /// Samples that a window is made from: its own, and those of the model's look-ahead behind it.
+    pub fn heard_samples(&self) -> usize {
+        self.timing.heard_samples()
+    }
+
+    /// Samples from one window to the next.
     pub fn window_samples(&self) -> usize {
-        self.window_frames() * SAMPLES_PER_FRAME
+        self.timing.window_frames * SAMPLES_PER_FRAME
     }
 
     /// Frames of a window.
     pub fn window_frames(&self) -> usize {
-        self.model.generator().codec().window()
+        self.timing.window_frames
     }
 
     /// Time spent so far.
@@ -140,63 +113,54 @@ impl<'a> Animator<'a> {
         self.times
     }
 
-    /// The next window's motion, (participants, frames, channels) row-major, from its two tracks at 16 kHz.
+    /// The next window's motion, (participants, frames, channels) row-major, from both tracks at 16 kHz:
+    /// [`Animator::heard_samples`] each, which go on [`Animator::window_samples`] after those of the window before.
     ///
     /// # Errors
     /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
-    pub fn window(&mut self, tracks: &[Vec<f32>; 2]) -> Result<Vec<f32>> {
-        let samples = self.window_samples();
-        if let Some(wrong) = tracks.iter().find(|track| track.len() != samples) {
-            let what = format!("expected windows of {samples} samples, got {}", wrong.len());
-            return Err(Error::argument("audio", what));
-        }
-        let voices = self.listen(tracks);
-        let started = Instant::now();
-        let generator = self.model.generator();
-        let bits = generator.sample_bits(&mut self.state, voices.as_ref(), &self.sampling, &mut |_| ())?;
-        let sampled = Instant::now();
-        self.times.generator += sampled - started;
-        let window = generator.close_window(&mut self.state, bits);
-        let motion = values(window.motion)?;
-        self.times.codec += sampled.elapsed();
-        Ok(motion)
+    pub fn window(&mut self, tracks: [&[f32]; 2]) -> Result<Vec<f32>> {
+        let due = vec![Due { stream: &mut self.stream, tracks }];
+        let mut windows = step(self.model, due, &mut self.times)?;
+        Ok(windows.pop().unwrap_or_default())
+    }
+}
+
+/// Both tracks of a conversation from the next window on.
+struct Ahead<'c> {
+    conversation: &'c mut Conversation,
+    tracks: [Vec<f32>; 2],
+    /// Samples that are the conversation's own, not silence behind its end.
+    valid: usize,
+    is_over: bool,
+}
+
+impl<'c> Ahead<'c> {
+    fn new(conversation: &'c mut Conversation) -> Self {
+        Self { conversation, tracks: [Vec::new(), Vec::new()], valid: 0, is_over: false }
     }
 
-    /// Own and partner's features for each participant, `(P, S, A)`.
-    fn listen(&mut self, tracks: &[Vec<f32>; 2]) -> Option<[Tensor<3>; 2]> {
-        let encoder = self.model.encoder()?;
-        let started = Instant::now();
-        let device = self.model.device();
-        let samples = tracks[0].len();
-        let hearing = self.model.config().generator.as_ref().map(|g| g.hearing).unwrap_or_default();
-        let tracks = &[0, 1].map(|track: usize| hearing.own_track(&tracks[track], &tracks[1 - track]));
-        let is_silent = [0, 1].map(|track: usize| tracks[track].iter().all(|&sample| sample == 0.0));
-        let waves = |tracks: Vec<f32>| {
-            let rows = tracks.len() / samples;
-            Tensor::from_data(TensorData::new(tracks, [rows, samples]), device)
-        };
-        // Digital silence sounds the same in every window: the partner of a single voice costs one encoding.
-        if is_silent.contains(&true) && self.silence.is_none() {
-            self.silence = Some(encoder.features(waves(vec![0.0; samples])));
+    /// Reads until `samples` are there, silence behind the end; false when nothing of the conversation is left.
+    fn fill(&mut self, samples: usize) -> Result<bool> {
+        while !self.is_over && self.valid < samples {
+            match self.conversation.read(samples - self.valid)? {
+                None => self.is_over = true,
+                Some(part) => {
+                    for (track, new) in self.tracks.iter_mut().zip(&part.tracks) {
+                        track.truncate(self.valid);
+                        track.extend_from_slice(&new[..part.valid]);
+                    }
+                    self.valid += part.valid;
+                }
+            }
         }
-        let heard: Vec<usize> = (0..2).filter(|&track| !is_silent[track]).collect();
-        let encoded = (!heard.is_empty()).then(|| {
-            encoder.features(waves(heard.iter().flat_map(|&track| tracks[track].iter().copied()).collect()))
-        });
-        let track = |track: usize| match (heard.iter().position(|&heard| heard == track), &encoded) {
-            (Some(row), Some(encoded)) => encoded.clone().narrow(0, row, 1),
-            _ => self.silence.clone().unwrap_or_else(|| encoder.features(waves(tracks[track].clone()))),
-        };
-        let [own, partner] = [track(0), track(1)];
-        let voices = if self.participants == 1 {
-            [own, partner]
-        } else {
-            let pair =
-                |first: &Tensor<3>, second: &Tensor<3>| Tensor::cat(vec![first.clone(), second.clone()], 0);
-            [pair(&own, &partner), pair(&partner, &own)]
-        };
-        self.times.encoder += started.elapsed();
-        Some(voices)
+        self.tracks.iter_mut().for_each(|track| track.resize(samples.max(track.len()), 0.0));
+        Ok(self.valid > 0)
+    }
+
+    /// Drops the samples of a window.
+    fn advance(&mut self, samples: usize) {
+        self.valid = self.valid.saturating_sub(samples);
+        self.tracks.iter_mut().for_each(|track| drop(track.drain(..samples)));
     }
 }
 
@@ -234,9 +198,11 @@ pub fn animate_timed(
     let mut done = 0u64;
     let expected = conversation.expected_samples();
     let frames_expected = expected.map(|samples| samples.div_ceil(SAMPLES_PER_FRAME as u64));
-    while let Some(window) = conversation.read(animator.window_samples())? {
-        let motion = animator.window(&window.tracks)?;
-        let frames = window.valid.div_ceil(SAMPLES_PER_FRAME);
+    let mut ahead = Ahead::new(conversation);
+    while ahead.fill(animator.heard_samples())? {
+        let motion = animator.window(ahead.tracks.each_ref().map(Vec::as_slice))?;
+        let frames = ahead.valid.div_ceil(SAMPLES_PER_FRAME).min(animator.window_frames());
+        ahead.advance(animator.window_samples());
         for (track, motion) in tracks.iter_mut().zip(motion.chunks_exact(motion.len() / participants)) {
             track.push(&motion[..frames * channels])?;
         }
@@ -303,73 +269,5 @@ impl Track {
             smoother.finish(&mut self.values);
         }
         self.values
-    }
-}
-
-/// A clip option as `(P, T, M)`: `cut` takes a window from (frames, channels) values.
-fn clip(
-    model: &Model,
-    name: &str,
-    motion: &Motion,
-    participants: usize,
-    window: usize,
-    cut: fn(&[f32], usize, usize) -> Option<Vec<f32>>,
-) -> Result<Tensor<3>> {
-    let space = model.config().space;
-    if motion.space() != space {
-        let what = format!("{} motion, but the model makes {space}", motion.space());
-        return Err(Error::motion(name, what));
-    }
-    if motion.fps() != FPS {
-        let what = format!("{} frames a second, but the model makes {FPS}", motion.fps());
-        return Err(Error::motion(name, what).with_hint("resample the clip first"));
-    }
-    if ![1, participants].contains(&motion.participants()) {
-        let expected = if participants == 1 { "1" } else { "1 or 2" };
-        let what = format!("{} participants, expected {expected}", motion.participants());
-        return Err(Error::motion(name, what).with_hint("give a clip of one person for all, or of each"));
-    }
-    let channels = space.width();
-    let mut values = Vec::with_capacity(participants * window * channels);
-    for participant in 0..participants {
-        let source = motion.participant(participant % motion.participants()).unwrap_or_default();
-        let cut = cut(source, window, channels).ok_or_else(|| {
-            let what = format!("{} frames, expected {window} or more", motion.frames());
-            Error::motion(name, what).with_hint("give a longer clip of the same person")
-        })?;
-        values.extend(cut);
-    }
-    let data = TensorData::new(values, [participants, window, channels]);
-    Ok(Tensor::from_data(data, model.device()))
-}
-
-/// The release's evaluation clip: from the middle, but early enough to be whole.
-fn style_window(values: &[f32], window: usize, channels: usize) -> Option<Vec<f32>> {
-    let frames = values.len() / channels;
-    let start = (frames / 2).min(frames.checked_sub(window)?);
-    Some(values[start * channels..(start + window) * channels].to_vec())
-}
-
-/// The last window, with zeros before a shorter clip.
-fn last_window(values: &[f32], window: usize, channels: usize) -> Option<Vec<f32>> {
-    let length = window * channels;
-    let kept = &values[values.len().saturating_sub(length)..];
-    let mut padded = vec![0.0; length - kept.len()];
-    padded.extend_from_slice(kept);
-    Some(padded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clips_are_cut_as_the_release_does() {
-        let frames: Vec<f32> = (0..7).map(|i| i as f32).collect();
-        assert_eq!(style_window(&frames, 3, 1), Some(vec![3.0, 4.0, 5.0]));
-        assert_eq!(style_window(&frames, 5, 1), Some(vec![2.0, 3.0, 4.0, 5.0, 6.0]));
-        assert_eq!(style_window(&frames, 8, 1), None);
-        assert_eq!(last_window(&frames, 2, 1), Some(vec![5.0, 6.0]));
-        assert_eq!(last_window(&frames[..2], 4, 1), Some(vec![0.0, 0.0, 0.0, 1.0]));
     }
 }

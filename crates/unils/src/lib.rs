@@ -7,7 +7,9 @@
 //!
 //! [`audio`] (files to two 16 kHz tracks) → [`encoder`] (speech features) → [`generator`] (bits, scale by scale)
 //! → [`codec`] (bits to motion) → [`motion`] (what the numbers mean, smoothing) → [`mod@file`] (npz, npy, csv, json).
-//! A [`face`] shows motion as vertices, [`metrics`] say how good it is. [`mod@animate`] runs that path; [`model`] opens it from [`checkpoint`]s on a [`device`]; [`nn`] holds the layers.
+//! A [`face`] shows motion as vertices, [`metrics`] say how good it is. [`mod@animate`] runs that path on recordings,
+//! [`session`] on audio that is still being spoken; [`model`] opens it from [`checkpoint`]s on a [`device`]; [`nn`]
+//! holds the layers.
 
 pub mod animate;
 pub mod audio;
@@ -23,6 +25,7 @@ pub mod metrics;
 pub mod model;
 pub mod motion;
 pub mod nn;
+pub mod session;
 
 pub use error::{Error, Fault, Result};
 

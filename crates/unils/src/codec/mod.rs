@@ -185,6 +185,11 @@ impl Codec {
         self.quantizer.schedule().window()
     }
 
+    /// Whether windows see those before them.
+    pub fn is_causal(&self) -> bool {
+        self.past.is_some()
+    }
+
     /// Raw motion `(B, T, M)` in units of each channel's deviation.
     pub fn normalize(&self, motion: Tensor<3>) -> Tensor<3> {
         (motion - self.motion_mean.clone()) / (self.motion_std.clone() + STD_EPSILON)

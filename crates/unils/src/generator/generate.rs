@@ -38,6 +38,45 @@ pub struct GenerationState {
     noise: Vec<Noise>,
 }
 
+impl GenerationState {
+    /// Rows of the batch: participants.
+    pub(crate) fn participants(&self) -> usize {
+        self.noise.len()
+    }
+
+    /// States of several streams of one generator, as those of one batch, in their order.
+    pub(crate) fn join(states: &[&Self]) -> Option<Self> {
+        let (first, more) = states.split_first()?;
+        let mut joined = (*first).clone();
+        if more.is_empty() {
+            return Some(joined);
+        }
+        let rows = |part: fn(&Self) -> &Tensor<3>| {
+            Tensor::cat(states.iter().map(|&state| part(state).clone()).collect(), 0)
+        };
+        joined.style = rows(|state| &state.style);
+        joined.previous = rows(|state| &state.previous);
+        joined.previous_unconditional = rows(|state| &state.previous_unconditional);
+        joined.no_style = rows(|state| &state.no_style);
+        joined.noise.extend(more.iter().flat_map(|state| state.noise.iter().cloned()));
+        Some(joined)
+    }
+
+    /// Takes over what a window changed in the rows of `batch` that begin with `first`: the way back from
+    /// [`GenerationState::join`].
+    pub(crate) fn take_rows(&mut self, batch: &Self, first: usize) {
+        let count = self.participants();
+        self.previous = batch.previous.clone().narrow(0, first, count);
+        self.previous_unconditional = batch.previous_unconditional.clone().narrow(0, first, count);
+        self.noise.clone_from_slice(&batch.noise[first..first + count]);
+    }
+
+    /// Replaces the style's feature, `(P, T, C)`.
+    pub(crate) fn set_style(&mut self, feature: Tensor<3>) {
+        self.style = feature;
+    }
+}
+
 /// How a generation begins; motion is raw, `(P, T, M)`.
 #[derive(Debug, Clone, Default)]
 pub struct Start {

@@ -66,6 +66,11 @@ impl CausalStream {
         self.heard
     }
 
+    /// Whether guidance may be asked for.
+    pub fn is_guided(&self) -> bool {
+        self.branches.len() == 2
+    }
+
     /// Bytes that its past may come to take.
     pub fn bytes(&self) -> usize {
         let rings = self.branches.iter().flat_map(|branch| &branch.seen).chain(self.ears.iter().flatten());

@@ -21,8 +21,9 @@ mod limits;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 pub use config::{EncoderConfig, EncoderKind, EncoderWeights, ModelConfig};
 pub use convert::{ConvertOptions, ConvertReport, convert};
@@ -32,11 +33,12 @@ use crate::codec::Codec;
 use crate::device::DeviceKind;
 use crate::encoder::{Encoder, EncoderSizes, Wav2Vec2Config};
 use crate::error::{Error, Result};
-use crate::generator::Generator;
+use crate::generator::{CausalGenerator, Generator, GeneratorConfig};
 use crate::motion::{SAMPLES_PER_FRAME, Stats};
 use crate::nn::{LoadReport, Loader, RandomWeights};
 
 /// Tensors that tell a checkpoint's stage.
+const CODEC_MARK: &str = "motion_mean";
 const GENERATOR_MARK: &str = "sos_embed";
 const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
 
@@ -66,12 +68,47 @@ pub struct ModelFiles {
     pub preset: Option<String>,
 }
 
+/// A generator of either layout.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a model")]
+pub enum Network {
+    /// The paper's: one long window at a time.
+    Windowed(Generator),
+    /// Short windows that see all that was.
+    Causal(CausalGenerator),
+}
+
+impl Network {
+    fn load(config: &ModelConfig, sizes: &GeneratorConfig, loader: &Loader<'_>) -> Result<Self> {
+        match sizes.causal {
+            None => Generator::load(sizes, &config.codec, loader).map(Self::Windowed),
+            Some(_) => CausalGenerator::load(sizes, &config.codec, loader).map(Self::Causal),
+        }
+    }
+
+    fn codec(&self) -> &Codec {
+        match self {
+            Self::Windowed(generator) => generator.codec(),
+            Self::Causal(generator) => generator.codec(),
+        }
+    }
+
+    fn codec_mut(&mut self) -> &mut Codec {
+        match self {
+            Self::Windowed(generator) => generator.codec_mut(),
+            Self::Causal(generator) => generator.codec_mut(),
+        }
+    }
+}
+
 /// A stage's network with everything it needs to run. Immutable; share it between threads.
 #[derive(Debug)]
 pub struct Model {
     config: ModelConfig,
-    generator: Generator,
+    network: Network,
     encoder: Option<Encoder>,
+    /// See [`Model::silence`].
+    silence: OnceLock<Tensor<3>>,
     device: Device,
     reports: Vec<(String, LoadReport)>,
 }
@@ -93,10 +130,10 @@ impl Model {
         limits::check(limits::numbers(&config), &file)?;
         let loader = Loader::new(&file, &device, kind.is_cpu());
         loader.ignore(is_encoder_tensor);
-        let mut generator = Generator::load(sizes, &config.codec, &loader)?;
+        let mut network = Network::load(&config, sizes, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         if let Some(path) = &files.stats {
-            generator.codec_mut().set_statistics(&Stats::read(path)?)?;
+            network.codec_mut().set_statistics(&Stats::read(path)?)?;
         }
         let given = files.encoder.as_deref();
         let opened = open_encoder(&config, given, Some(&file), &device, kind.is_cpu())?;
@@ -104,7 +141,7 @@ impl Model {
             reports.extend(report.map(|report| ("encoder".to_owned(), report)));
             encoder
         });
-        Ok(Self { config, generator, encoder, device, reports })
+        Ok(Self { config, network, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. A speech encoder
@@ -119,7 +156,7 @@ impl Model {
             return Err(Error::config(&config.preset, "a configuration without a generator"));
         };
         let loader = Loader::new(&source, &device, kind.is_cpu());
-        let generator = Generator::load(sizes, &config.codec, &loader)?;
+        let network = Network::load(config, sizes, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {
@@ -132,7 +169,8 @@ impl Model {
             reports.push(("encoder".to_owned(), loader.finish()?));
             encoder = Some(made);
         }
-        Ok(Self { config: config.clone(), generator, encoder, device, reports })
+        let config = config.clone();
+        Ok(Self { config, network, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// What the model is.
@@ -141,13 +179,29 @@ impl Model {
     }
 
     /// The generator with its codec.
-    pub fn generator(&self) -> &Generator {
-        &self.generator
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> &Codec {
+        self.network.codec()
     }
 
     /// The speech encoder, if the generator listens.
     pub fn encoder(&self) -> Option<&Encoder> {
         self.encoder.as_ref()
+    }
+
+    /// The speech encoder's features of a silent window, `(1, S, A)`; computed once, since digital silence sounds the
+    /// same in every window. `None` if the generator does not listen.
+    pub fn silence(&self) -> Option<Tensor<3>> {
+        let encoder = self.encoder.as_ref()?;
+        let features = self.silence.get_or_init(|| {
+            let samples = self.codec().window() * SAMPLES_PER_FRAME;
+            encoder.features(Tensor::zeros([1, samples], &self.device))
+        });
+        Some(features.clone())
     }
 
     /// Where the model computes.
@@ -169,7 +223,7 @@ pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> 
     let place = file.path().display();
     let audio_dim = file.info(DUAL_TRACK_MARK).and_then(|info| info.shape.last().copied());
     let is_generator = file.info(GENERATOR_MARK).is_some();
-    if !is_generator && file.info("encoder.inp_mapping.0.weight").is_none() {
+    if !is_generator && file.info(CODEC_MARK).is_none() {
         return Err(Error::checkpoint(place, "no codec and no generator in this file")
             .with_hint("`unils inspect` shows what it holds; a speech encoder is given with --encoder"));
     }

@@ -184,6 +184,29 @@ impl Space {
         let channels = self.channels().iter().enumerate();
         channels.filter(|(_, channel)| channel.group == group).map(|(index, _)| index).collect()
     }
+
+    /// Positions of the channels by which a mouth speaks, ascending: jaw, tongue and lips without those that show
+    /// feeling (smiles, frowns, dimples). FLAME's expression components move lips, cheeks and brows together and are
+    /// all among them.
+    pub fn speech_indices(self) -> Vec<usize> {
+        let shows_feeling = |name: &str| {
+            ["mouthSmile", "mouthFrown", "mouthDimple"].iter().any(|shape| name.starts_with(shape))
+        };
+        let channels = self.channels().iter().enumerate();
+        let speaks = channels.filter(|(_, channel)| match channel.group {
+            Group::Jaw | Group::Tongue | Group::Expression => true,
+            Group::Mouth => !shows_feeling(channel.name),
+            _ => false,
+        });
+        speaks.map(|(index, _)| index).collect()
+    }
+
+    /// Positions of the channels that close the eyes for a blink; empty in FLAME-108, where that is part of the
+    /// expression.
+    pub fn blink_indices(self) -> Vec<usize> {
+        let channels = self.channels().iter().enumerate();
+        channels.filter(|(_, channel)| channel.name.starts_with("eyeBlink")).map(|(index, _)| index).collect()
+    }
 }
 
 impl fmt::Display for Space {
@@ -367,6 +390,9 @@ mod tests {
         assert_eq!(arkit.group_indices(Group::Mouth).len(), 23);
         assert_eq!(arkit.group_indices(Group::Lids).len(), 6);
         assert_eq!(arkit.group_indices(Group::Eyes).len(), 8);
+        assert_eq!(arkit.blink_indices(), [0, 7]);
+        // Four of the jaw, the tongue, and of the mouth all but three pairs.
+        assert_eq!(arkit.speech_indices().len(), 4 + 1 + 23 - 6);
     }
 
     #[test]
