@@ -256,7 +256,7 @@ enum Product {
 /// The products of a step, one after the other.
 fn products(case: &Case) -> Vec<Product> {
     let mut list = Vec::new();
-    let CodecConfig { motion_dim, width, heads, depth, code_width, ref schedule } = case.model.codec;
+    let CodecConfig { motion_dim, width, heads, depth, code_width, ref schedule, .. } = case.model.codec;
     let tokens = schedule.iter().sum::<usize>();
     let window = case.window();
     let frames = case.batch * window;

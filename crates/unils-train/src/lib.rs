@@ -9,6 +9,7 @@
 pub mod ablate;
 pub mod data;
 pub mod evaluate;
+pub mod evidence;
 pub mod exchange;
 pub mod face_loss;
 pub mod loss;

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{ENCODER_PREFIX, ModelConfig, describe, is_encoder_tensor, limits};
+use super::{ENCODER_PREFIX, ModelConfig, Network, describe, is_encoder_tensor, limits};
 use crate::checkpoint::{Dtype, TensorFile, TensorSpec, stored_as, write_tensors};
 use crate::codec::Codec;
 use crate::device::DeviceKind;
 use crate::encoder::Speech;
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
-use crate::generator::Generator;
 use crate::nn::{LoadReport, Loader};
 
 /// How a checkpoint is converted.
@@ -92,7 +91,7 @@ fn load_once(file: &TensorFile, config: &ModelConfig) -> Result<LoadReport> {
         None => loader.ignore(is_encoder_tensor),
     }
     match &config.generator {
-        Some(generator) => Generator::load(generator, &config.codec, &loader).map(drop)?,
+        Some(generator) => Network::load(config, generator, &loader).map(drop)?,
         None => Codec::load(&config.codec, &loader).map(drop)?,
     }
     loader.finish()

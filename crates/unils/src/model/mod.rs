@@ -42,6 +42,9 @@ const CODEC_MARK: &str = "motion_mean";
 const GENERATOR_MARK: &str = "sos_embed";
 const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
 
+/// What stands for the shipped model's path.
+pub const SHIPPED: &str = "live (shipped)";
+
 /// Most features that an encoder may give for a frame of motion; the known ones give 1 or 2.
 const MOST_FEATURES: usize = 16;
 
@@ -120,15 +123,26 @@ impl Model {
     /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`] or [`Error::Device`] saying which file or size is
     /// wrong and what was expected.
     pub fn open(files: &ModelFiles, kind: DeviceKind) -> Result<Self> {
+        Self::of_file(&TensorFile::open(&files.checkpoint)?, files, kind)
+    }
+
+    /// The model that ships with this library, preset `live`; docs/model_card.md says what it is.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn shipped(kind: DeviceKind) -> Result<Self> {
+        Self::of_file(&shipped()?, &ModelFiles::default(), kind)
+    }
+
+    fn of_file(file: &TensorFile, files: &ModelFiles, kind: DeviceKind) -> Result<Self> {
         let device = kind.open()?;
-        let file = TensorFile::open(&files.checkpoint)?;
-        let config = describe(&file, files.preset.as_deref())?;
+        let config = describe(file, files.preset.as_deref())?;
         let Some(sizes) = &config.generator else {
             let error = Error::checkpoint(file.path().display(), "a motion codec alone, without a generator");
             return Err(error.with_hint("name a generator's checkpoint: its codec is inside"));
         };
-        limits::check(limits::numbers(&config), &file)?;
-        let loader = Loader::new(&file, &device, kind.is_cpu());
+        limits::check(limits::numbers(&config), file)?;
+        let loader = Loader::new(file, &device, kind.is_cpu());
         loader.ignore(is_encoder_tensor);
         let mut network = Network::load(&config, sizes, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
@@ -136,7 +150,7 @@ impl Model {
             network.codec_mut().set_statistics(&Stats::read(path)?)?;
         }
         let given = files.encoder.as_deref();
-        let opened = open_encoder(&config, given, Some(&file), &device, kind.is_cpu())?;
+        let opened = open_encoder(&config, given, Some(file), &device, kind.is_cpu())?;
         let encoder = opened.map(|(encoder, report)| {
             reports.extend(report.map(|report| ("encoder".to_owned(), report)));
             encoder
@@ -213,6 +227,17 @@ impl Model {
     pub fn reports(&self) -> &[(String, LoadReport)] {
         &self.reports
     }
+}
+
+/// The shipped model's weights and configuration.
+///
+/// # Errors
+/// [`Error::Checkpoint`] or [`Error::Config`] if they are damaged, which no build that passed its tests is.
+pub fn shipped() -> Result<TensorFile> {
+    let config = ModelConfig::from_toml(include_str!("../../assets/live.toml"), SHIPPED)?;
+    let meta = serde_json::to_value(config).map_err(|error| Error::config(SHIPPED, error))?;
+    let weights = include_bytes!("../../assets/live.safetensors").to_vec();
+    Ok(TensorFile::from_bytes(weights, SHIPPED)?.with_meta(meta))
 }
 
 /// The configuration of a checkpoint: the named preset, or what the file says of itself.
