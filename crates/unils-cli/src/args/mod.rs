@@ -5,6 +5,7 @@ mod corpus;
 mod data;
 mod evaluate;
 mod faces;
+mod serve;
 mod train;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::corpus::{Corpus, CorpusBuild, CorpusCommand, CorpusPreview, Corpus
 pub use self::data::{Data, DataCheck, DataCommand, DataImport, DataStats, StoreArguments};
 pub use self::evaluate::{Against, Evaluate, Predict};
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
+pub use self::serve::Serve;
 pub use self::train::Train;
 use crate::exit;
 
@@ -43,6 +45,8 @@ pub enum Command {
     Animate(Box<Animate>),
     /// Show motion on faces: video, pictures, 3D scenes; or write it in another format
     Render(Box<Render>),
+    /// Serve live avatars: a page, a WebSocket for programs, whole files over HTTP
+    Serve(Box<Serve>),
     /// Draw mouth, blinks, head and voices over time
     Plot(Plot),
     /// Fit FLAME to a head with ARKit's shapes, to convert motion both ways

@@ -154,7 +154,7 @@ fn animate(
 }
 
 /// Model files as named, or from the cache.
-fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
+pub(super) fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
     let checkpoint = match &arguments.checkpoint {
         Some(path) => path.clone(),
         None => Cache::locate()?.checkpoint()?,
