@@ -318,7 +318,7 @@ fn pages_of_strangers_are_kept_out() {
 fn whole_files_become_motion_in_any_format() {
     let server = server(options());
     let flac = std::fs::read(fixture("audio/tone.flac")).unwrap();
-    for (format, begins) in [("npz", &b"PK"[..]), ("csv", b"# unils"), ("json", b"{"), ("npy", b"\x93NUMPY")] {
+    for (format, begins) in [("npz", &b"PK"[..]), ("csv", b"# motion"), ("json", b"{"), ("npy", b"\x93NUMPY")] {
         let line = format!("POST /animate?format={format} HTTP/1.1");
         let (status, body) = request(&server, &line, &[], &flac);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));

@@ -32,7 +32,7 @@ export class Recording {
     const units = this.channels.map((name) => (name.startsWith("head") ? "rad" : "1"));
     const shape = [this.faces.length, this.frames, this.channels.length];
     const lines = [
-      "# unils motion", `# fps: ${FPS}.0`, '# space: "arkit55"', `# shape: ${JSON.stringify(shape)}`,
+      "# motion: a row per participant and frame, a column per channel, time_s in seconds", `# fps: ${FPS}.0`, '# space: "arkit55"', `# shape: ${JSON.stringify(shape)}`,
       `# units: ${JSON.stringify(units)}`, ["participant", "frame", "time_s", ...this.channels].join(","),
     ];
     this.faces.forEach((rows, participant) => rows.forEach((row, frame) => {
