@@ -26,7 +26,9 @@ pub(crate) fn check_origin(headers: &HeaderMap, shared: &Shared) -> Result<(), F
         return refuse(format!("the host {host:?} is not this machine"));
     }
     match origin {
-        Some(origin) if host_of(origin) != Some(host) => refuse(format!("pages of {origin:?} may not connect")),
+        Some(origin) if host_of(origin) != Some(host) => {
+            refuse(format!("pages of {origin:?} may not connect"))
+        }
         _ => Ok(()),
     }
 }
@@ -73,7 +75,9 @@ mod tests {
         for host in ["localhost:8730", "localhost", "127.0.0.1:80", "[::1]:8730", "127.0.0.2"] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["", "example.org:8730", "127.0.0.1.example.org", "[2001:db8::1]:80", "localhost.example.org"] {
+        for host in
+            ["", "example.org:8730", "127.0.0.1.example.org", "[2001:db8::1]:80", "localhost.example.org"]
+        {
             assert!(!is_local(host), "{host}");
         }
         assert_eq!(host_of("http://localhost:8730"), Some("localhost:8730"));

@@ -24,7 +24,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 use unils::session::{Chunk, Voice};
 
-use crate::protocol::{AudioFrame, ClientMessage, Fault, ServerMessage, Start, Started, VERSION, parse_motion};
+use crate::protocol::{
+    AudioFrame, ClientMessage, Fault, ServerMessage, Start, Started, VERSION, parse_motion,
+};
 
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);

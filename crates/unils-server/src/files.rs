@@ -194,8 +194,10 @@ async fn written(motion: Motion, form: Form) -> Result<Response, Fault> {
 
 /// The motion on our head, a look a participant.
 fn scene(motion: &Motion) -> unils::Result<Vec<u8>> {
-    let names: Vec<String> = (0..motion.participants()).map(|participant| format!("face {participant}")).collect();
-    let rigs = (0..motion.participants()).map(|participant| default_head(DefaultLook::of_participant(participant)));
+    let names: Vec<String> =
+        (0..motion.participants()).map(|participant| format!("face {participant}")).collect();
+    let rigs =
+        (0..motion.participants()).map(|participant| default_head(DefaultLook::of_participant(participant)));
     let rigs = rigs.collect::<unils::Result<Vec<_>>>()?;
     let faces: Vec<GlbFace<'_>> = names
         .iter()

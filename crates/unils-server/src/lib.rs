@@ -153,7 +153,8 @@ impl Server {
             styles: shared.options.styles.keys().cloned().collect(),
         };
         let running = Arc::clone(&engine);
-        let mut threads = vec![spawn("unils-engine", Box::new(move || running.run(&model, &engine_options)))?];
+        let mut threads =
+            vec![spawn("unils-engine", Box::new(move || running.run(&model, &engine_options)))?];
         threads.push(spawn(
             "unils-http",
             Box::new(move || {
@@ -200,7 +201,8 @@ impl Drop for Server {
 
 fn check(options: &ServerOptions) -> Result<()> {
     if !options.bind.ip().is_loopback() && options.token.is_none() && !options.allow_open {
-        let what = format!("{} can be reached from other machines, and no token is asked for", options.bind.ip());
+        let what =
+            format!("{} can be reached from other machines, and no token is asked for", options.bind.ip());
         return Err(Error::argument("bind", what)
             .with_hint("give a token (--token), or say that it is meant so (--allow-open)"));
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of the step time's buckets, seconds.
-const BUCKETS: [f64; 14] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12];
+const BUCKETS: [f64; 14] =
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12];
 
 /// Counts and gauges of one server. Cheap to raise from anywhere.
 #[derive(Debug, Default)]
@@ -70,11 +71,18 @@ impl Metrics {
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let mut text = String::new();
         let mut put = |name: &str, kind: &str, help: &str, value: f64| {
-            let _ = writeln!(text, "# HELP unils_{name} {help}\n# TYPE unils_{name} {kind}\nunils_{name} {value}");
+            let _ = writeln!(
+                text,
+                "# HELP unils_{name} {help}\n# TYPE unils_{name} {kind}\nunils_{name} {value}"
+            );
         };
         for (name, help, value) in [
             ("sessions", "Sessions there are.", &self.sessions),
-            ("sessions_detached", "Sessions that wait for their client to come back.", &self.sessions_detached),
+            (
+                "sessions_detached",
+                "Sessions that wait for their client to come back.",
+                &self.sessions_detached,
+            ),
             ("connections", "Open WebSockets.", &self.connections),
             ("samples_waiting", "Samples at 16 kHz that wait for their window.", &self.samples_waiting),
             ("windows_due", "Windows that were due at the last look.", &self.windows_due),

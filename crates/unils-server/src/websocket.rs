@@ -14,8 +14,8 @@ use crate::access::check_token;
 use crate::engine::{Command, Open, Out, Outbox, SessionId, Share, Tell};
 use crate::metrics::Metrics;
 use crate::protocol::{
-    ClientFrame, ClientMessage, Fault, FaultCode, MotionMessage, ServerMessage, Start, Started, ValueFormat,
-    VERSION, Wire, motion_bytes,
+    ClientFrame, ClientMessage, Fault, FaultCode, MotionMessage, ServerMessage, Start, Started, VERSION,
+    ValueFormat, Wire, motion_bytes,
 };
 
 /// Bytes of a message from a client: five seconds of float32 at 48 kHz.
@@ -145,14 +145,16 @@ fn session_options(start: &Start, shared: &Shared) -> Result<SessionOptions, Fau
     options.wait_ms = start.wait_ms.unwrap_or(options.wait_ms).min(10_000);
     options.controls.sampling = shared.model.config().sampling;
     options.controls = start.controls.over(options.controls);
-    options.style = start.style.as_deref().map(|name| style(name, shared)).transpose()?.map(|style| (*style).clone());
+    options.style =
+        start.style.as_deref().map(|name| style(name, shared)).transpose()?.map(|style| (*style).clone());
     Ok(options)
 }
 
 fn style(name: &str, shared: &Shared) -> Result<Arc<unils::motion::Motion>, Fault> {
     shared.options.styles.get(name).cloned().ok_or_else(|| {
         let known = shared.options.styles.keys().cloned().collect::<Vec<_>>().join(", ");
-        let hint = if known.is_empty() { "this server has none".to_owned() } else { format!("there are {known}") };
+        let hint =
+            if known.is_empty() { "this server has none".to_owned() } else { format!("there are {known}") };
         let short: String = name.chars().take(60).collect();
         Fault::new(FaultCode::Argument, format!("there is no style {short:?}")).with_hint(hint)
     })
@@ -161,7 +163,8 @@ fn style(name: &str, shared: &Shared) -> Result<Arc<unils::motion::Motion>, Faul
 /// 128 bits that nobody guesses.
 fn secret_name() -> Result<String, Fault> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()).fatal())?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()).fatal())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -202,7 +205,9 @@ async fn hear(session: SessionId, receiver: &mut SplitStream<WebSocket>, shared:
         let message = match tokio::time::timeout(shared.options.idle, receiver.next()).await {
             Err(_) => {
                 let what = format!("nothing was said for {} s", shared.options.idle.as_secs());
-                return End::Fault(Fault::new(FaultCode::Idle, what).with_hint("send a ping now and then").fatal());
+                return End::Fault(
+                    Fault::new(FaultCode::Idle, what).with_hint("send a ping now and then").fatal(),
+                );
             }
             Ok(None | Some(Err(_))) => return End::Gone,
             Ok(Some(Ok(message))) => message,

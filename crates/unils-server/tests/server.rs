@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::{
-    WINDOW, WINDOW_SAMPLES, connect, fixture, message, model, motion, options, server, timeless, try_connect, until,
-    voice,
+    WINDOW, WINDOW_SAMPLES, connect, fixture, message, model, motion, options, server, timeless, try_connect,
+    until, voice,
 };
 use unils::motion::{FPS, Motion, MotionMeta, Space};
 use unils::session::{Session, SessionOptions, Voice};
@@ -104,7 +104,8 @@ fn plain_json_says_the_same() {
 #[test]
 fn half_floats_and_another_space_are_what_the_client_asks_for() {
     let server = server(options());
-    let start = Start { values: ValueFormat::F16, space: Some(Space::Arkit55), participants: Some(2), ..timeless() };
+    let start =
+        Start { values: ValueFormat::F16, space: Some(Space::Arkit55), participants: Some(2), ..timeless() };
     let (mut client, started) = connect(&server, start);
     assert_eq!((started.space.as_str(), started.participants, started.channels.len()), ("arkit55", 2, 55));
     for side in Voice::ALL {
@@ -126,7 +127,9 @@ fn live_sessions_run_by_the_clock() {
     let began = Instant::now();
     for (index, samples) in partner.chunks(320).enumerate() {
         client.send_audio(Voice::Partner, 16_000, Some(index as u64 * 320), samples).unwrap();
-        std::thread::sleep((began + Duration::from_millis(20 * (index as u64 + 1))).duration_since(Instant::now()));
+        std::thread::sleep(
+            (began + Duration::from_millis(20 * (index as u64 + 1))).duration_since(Instant::now()),
+        );
     }
     let first = motion(&mut client);
     assert_eq!((first.start_frame, first.frames()), (0, started.window_frames));
@@ -318,7 +321,8 @@ fn pages_of_strangers_are_kept_out() {
 fn whole_files_become_motion_in_any_format() {
     let server = server(options());
     let flac = std::fs::read(fixture("audio/tone.flac")).unwrap();
-    for (format, begins) in [("npz", &b"PK"[..]), ("csv", b"# motion"), ("json", b"{"), ("npy", b"\x93NUMPY")] {
+    for (format, begins) in [("npz", &b"PK"[..]), ("csv", b"# motion"), ("json", b"{"), ("npy", b"\x93NUMPY")]
+    {
         let line = format!("POST /animate?format={format} HTTP/1.1");
         let (status, body) = request(&server, &line, &[], &flac);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
@@ -339,7 +343,10 @@ fn whole_files_become_motion_in_any_format() {
     refused("POST /animate?format=mp3 HTTP/1.1", &flac);
     refused("POST /animate?participants=3 HTTP/1.1", &flac);
     refused("POST /animate?wrong=1 HTTP/1.1", &flac);
-    assert!(refused("POST /animate?format=glb HTTP/1.1", &flac).contains("arkit55"), "FLAME's motion has no scene");
+    assert!(
+        refused("POST /animate?format=glb HTTP/1.1", &flac).contains("arkit55"),
+        "FLAME's motion has no scene"
+    );
     let arkit = Motion::new(Space::Arkit55, FPS, 2, vec![0.1; 2 * 30 * 55], MotionMeta::new()).unwrap();
     let mut json = Vec::new();
     unils::file::write_motion_to(unils::file::MotionFormat::Json, &mut json, &arkit).unwrap();
@@ -357,7 +364,12 @@ fn the_page_and_the_counts_are_there() {
     assert_eq!(request(&server, "GET /../Cargo.toml HTTP/1.1", &[], b"").0, 404);
     let (_, metrics) = request(&server, "GET /metrics HTTP/1.1", &[], b"");
     let metrics = String::from_utf8(metrics).unwrap();
-    for name in ["unils_sessions ", "unils_step_seconds_bucket", "unils_real_time_factor", "unils_frames_dropped_total"] {
+    for name in [
+        "unils_sessions ",
+        "unils_step_seconds_bucket",
+        "unils_real_time_factor",
+        "unils_frames_dropped_total",
+    ] {
         assert!(metrics.contains(name), "{name}");
     }
 }

@@ -7,8 +7,9 @@ import {
 
 const KEY = [-0.456435, 0.503951, 0.733261];
 const FIELD = 0.45;
-/** The head's share of the picture's height. */
-const HEAD_SHARE = 0.72;
+/** The head's share of the picture's height, and how far above the middle it stands. */
+const HEAD_SHARE = 0.64;
+const RAISED = 0.05;
 const SHADOW_SIZE = 1024;
 
 export class Stage {
@@ -97,7 +98,7 @@ export class Stage {
     const [sin, cos] = [Math.sin(yaw), Math.cos(yaw)];
     const rows = [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]];
     const moved = rows.map((row) => -dot(row, center));
-    const view = affine(rows, [moved[0], moved[1], moved[2] - away]);
+    const view = affine(rows, [moved[0], moved[1] + RAISED * seen, moved[2] - away]);
     const projection = perspective(FIELD, aspect, away * 0.2, away * 3);
 
     // The lamp stands fixed to the camera: its map is drawn in view space.

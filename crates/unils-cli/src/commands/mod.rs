@@ -3,6 +3,7 @@
 mod ablate;
 mod animate;
 mod bench;
+mod bench_live;
 mod completions;
 mod convert;
 mod corpus;

@@ -39,7 +39,11 @@ pub fn run(arguments: &Serve, context: Context) -> anyhow::Result<()> {
     });
     let options = ServerOptions {
         bind: arguments.bind,
-        token: arguments.token.clone().or_else(|| std::env::var(TOKEN).ok()).filter(|token| !token.is_empty()),
+        token: arguments
+            .token
+            .clone()
+            .or_else(|| std::env::var(TOKEN).ok())
+            .filter(|token| !token.is_empty()),
         allow_open: arguments.allow_open,
         origins: arguments.origins.clone(),
         max_sessions: usize::from(arguments.max_sessions),

@@ -10,7 +10,9 @@ use unils::session::{Chunk, Session, Timing as ModelTiming, Voice};
 use super::clock::LiveClock;
 use super::{EngineOptions, Open, Outbox, Reply, Tell};
 use crate::metrics::Metrics;
-use crate::protocol::{ControlsMessage, Fault, FaultCode, PlacedMessage, ServerMessage, Started, Timing, VERSION};
+use crate::protocol::{
+    ControlsMessage, Fault, FaultCode, PlacedMessage, ServerMessage, Started, Timing, VERSION,
+};
 
 /// How often a client is told how its session stands.
 const TELL_EVERY: Duration = Duration::from_secs(1);

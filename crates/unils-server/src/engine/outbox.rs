@@ -52,7 +52,9 @@ impl Outbox {
         waiting.queue.push_back(Out::Motion(chunk));
         while waiting.frames > MOST_FRAMES {
             let oldest = waiting.queue.iter().position(|out| matches!(out, Out::Motion(_)));
-            let Some(Out::Motion(chunk)) = oldest.and_then(|index| waiting.queue.remove(index)) else { break };
+            let Some(Out::Motion(chunk)) = oldest.and_then(|index| waiting.queue.remove(index)) else {
+                break;
+            };
             waiting.frames -= chunk.frames();
             dropped += chunk.frames() as u64;
         }

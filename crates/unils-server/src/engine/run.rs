@@ -115,9 +115,12 @@ impl<'a> Running<'a> {
             Command::Resume { name, outbox, reply } => {
                 let found = self.sessions.iter_mut().find(|(_, live)| same(&live.name, &name));
                 let answer = match found {
-                    None => Err(Fault::new(FaultCode::UnknownSession, "there is no such session, or its time is over")
-                        .with_hint("start a new one")
-                        .fatal()),
+                    None => Err(Fault::new(
+                        FaultCode::UnknownSession,
+                        "there is no such session, or its time is over",
+                    )
+                    .with_hint("start a new one")
+                    .fatal()),
                     Some((&id, live)) => {
                         if live.detached.is_none() {
                             live.taken_over();
@@ -156,7 +159,9 @@ impl<'a> Running<'a> {
     /// A fault if no further session may begin.
     fn has_room(&self) -> Result<(), Fault> {
         let full = |what: String| {
-            Err(Fault::new(FaultCode::Overloaded, what).with_hint("try again later, or another server").fatal())
+            Err(Fault::new(FaultCode::Overloaded, what)
+                .with_hint("try again later, or another server")
+                .fatal())
         };
         let most = self.options.max_sessions;
         if self.sessions.len() >= most {
@@ -261,7 +266,8 @@ impl<'a> Running<'a> {
             (self.computed, self.load_began) = (Duration::ZERO, now);
         }
         let metrics = &self.engine.metrics;
-        let waiting = |live: &Live| Voice::ALL.map(|voice| live.session.waiting(voice) as u64).iter().sum::<u64>();
+        let waiting =
+            |live: &Live| Voice::ALL.map(|voice| live.session.waiting(voice) as u64).iter().sum::<u64>();
         Metrics::set(&metrics.busy_millionths, (self.load * 1e6) as u64);
         Metrics::set(&metrics.sessions, self.sessions.len() as u64);
         let detached = self.sessions.values().filter(|live| live.detached.is_some()).count();

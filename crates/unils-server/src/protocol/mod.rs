@@ -13,14 +13,16 @@
 //! # Ok::<(), unils_server::protocol::Fault>(())
 //! ```
 
+mod fault;
 mod messages;
 
 use half::f16;
 use unils::session::{Chunk, Voice, Voices};
 
+pub use fault::{Fault, FaultCode};
 pub use messages::{
-    AudioData, AudioMessage, ClientMessage, ControlsMessage, Fault, FaultCode, MotionMessage, PlacedMessage,
-    SampleFormat, ServerMessage, Start, Started, Timing, ValueFormat, VoiceName, Wire,
+    AudioData, AudioMessage, ClientMessage, ControlsMessage, MotionMessage, PlacedMessage, SampleFormat,
+    ServerMessage, Start, Started, Timing, ValueFormat, VoiceName, Wire,
 };
 
 /// The version that this program speaks: of headers and of messages.
@@ -155,7 +157,9 @@ impl AudioFrame {
             Header { kind: KIND_AUDIO, flags, word: self.rate.to_le_bytes(), index: self.first.unwrap_or(0) };
         let mut bytes = header.bytes(self.samples.len() * 4);
         match format {
-            SampleFormat::Float32 => bytes.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
+            SampleFormat::Float32 => {
+                bytes.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes()))
+            }
             SampleFormat::Pcm16 => {
                 let integer = |sample: &f32| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16;
                 bytes.extend(self.samples.iter().flat_map(|sample| integer(sample).to_le_bytes()));
