@@ -19,7 +19,7 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token");
 if (token) element("token").value = token;
 
 const state = {
-  channels: null, heads: [], timeline: null, live: null, started: null, context: null, speaker: null,
+  stage, channels: null, heads: [], timeline: null, live: null, started: null, context: null, speaker: null,
   microphone: null, speech: null, agent: null, recording: null, network: null, timing: null, waiting: 0, look: [],
 };
 // For tests and the curious: what the page knows.
@@ -52,6 +52,7 @@ async function showFaces() {
     name.append(document.createElement("b"));
     return name;
   }));
+  // Seen at once, and lit a little better soon after.
   for (const face of faces) await face.measureSky();
 }
 
@@ -121,7 +122,7 @@ function begun(started) {
   styles.replaceChildren(new Option("None", ""), ...started.styles.map((name) => new Option(name, name)));
   element("style-field").hidden = !started.styles.length;
   setStatus("on", started.latency_ms > 1000 ? `Live, ${seconds(started.latency_ms / 1000)} behind` : "Live");
-  document.body.classList.add("running");
+  document.body.classList.add("running", "met");
   buttons();
 }
 
@@ -154,14 +155,19 @@ function say(samples, rate) {
 async function speakFile(file) {
   try {
     const { samples, rate } = await decodeFile(state.context, await file.arrayBuffer());
-    const usual = rate >= 8000 && rate <= 48000;
-    if (!usual) throw new Error(`${rate} Hz, expected 8000 to 48000`);
-    silence();
-    state.speech = new Speech(samples, rate);
+    speak(samples, rate);
   } catch (error) {
     notice(`${file.name} cannot be played: ${error.message}`);
   }
 }
+
+/** Says samples from -1 to 1. */
+function speak(samples, rate) {
+  if (rate < 8000 || rate > 48000) throw new Error(`${rate} Hz, expected 8000 to 48000`);
+  silence();
+  state.speech = new Speech(samples, rate);
+}
+state.speak = speak;
 
 function feed() {
   const { speech, live, started, speaker, timeline } = state;
@@ -354,7 +360,10 @@ element("head").onchange = async ({ target }) => {
   }
   target.value = "";
 };
-element("own-head").onclick = () => { state.heads = []; showFaces(); };
+element("own-head").onclick = () => {
+  state.heads = [];
+  showFaces();
+};
 element("agent").onsubmit = (event) => {
   event.preventDefault();
   connectAgent(element("agent-url").value, Number(element("agent-rate").value));
@@ -364,7 +373,7 @@ document.querySelectorAll("input[name=faces]").forEach((input) => {
   input.onchange = async () => {
     const wasOn = state.live !== null;
     if (wasOn) stop();
-    await showFaces();
+    state.ready = showFaces();
     if (wasOn) await start();
   };
 });

@@ -85,6 +85,7 @@ export class Face {
       const frame = new Float32Array(this.channels.length);
       for (const [name, value] of Object.entries(values)) frame[this.channels.indexOf(name)] = value;
       this.pose(frame);
+      // Copied: the picture moves the face while this goes on.
       return sky(this.positions.slice(), this.normals.slice(), this.casters());
     };
     const closed = await measure({});

