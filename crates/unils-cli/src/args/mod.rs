@@ -1,11 +1,13 @@
 //! The command line: what may be said, and the help that explains it.
 
 mod ablate;
+mod bench;
 mod corpus;
 mod data;
 mod evaluate;
 mod evidence;
 mod faces;
+mod serve;
 mod train;
 
 use std::path::PathBuf;
@@ -16,11 +18,13 @@ use unils::device::DeviceKind;
 use unils::model::ModelConfig;
 
 pub use self::ablate::Ablate;
+pub use self::bench::{Bench, BenchCommand, BenchLive};
 pub use self::corpus::{Corpus, CorpusBuild, CorpusCommand, CorpusPreview, CorpusRates};
 pub use self::data::{Data, DataCheck, DataCommand, DataImport, DataStats, StoreArguments};
 pub use self::evaluate::{Against, Evaluate, Predict};
 pub use self::evidence::Evidence;
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
+pub use self::serve::Serve;
 pub use self::train::Train;
 use crate::exit;
 
@@ -45,6 +49,8 @@ pub enum Command {
     Animate(Box<Animate>),
     /// Show motion on faces: video, pictures, 3D scenes; or write it in another format
     Render(Box<Render>),
+    /// Serve live avatars: a page, a WebSocket for programs, whole files over HTTP
+    Serve(Box<Serve>),
     /// Draw mouth, blinks, head and voices over time
     Plot(Plot),
     /// Fit FLAME to a head with ARKit's shapes, to convert motion both ways
@@ -283,39 +289,6 @@ pub enum FetchItem {
     Mimi,
 }
 
-const BENCH_EXAMPLES: &str = "\
-Examples:
-  unils bench
-      the paper's sizes, 20 s of two voices, on all cores
-  unils bench --threads 1,2 --json > speed.json";
-
-/// Arguments of `unils bench`.
-#[derive(Debug, Args)]
-#[command(after_help = BENCH_EXAMPLES)]
-pub struct Bench {
-    /// Sizes of the model
-    #[arg(long, default_value = "paper", value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
-    pub preset: String,
-    /// Length of the conversation
-    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = bench_seconds)]
-    pub seconds: f64,
-    /// Measured runs, after one to warm up
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub repeat: u16,
-    /// Participants to animate
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
-    pub participants: u8,
-    /// Classifier-free guidance; 1 or less needs one branch instead of two
-    #[arg(long, value_name = "X", default_value_t = 1.5, value_parser = guidance)]
-    pub cfg: f32,
-    /// cpu, cuda, cuda:1, vulkan or metal; others than cpu as this program was built
-    #[arg(long, default_value = "cpu", value_parser = device)]
-    pub device: DeviceKind,
-    /// Threads on the CPU; several counts are measured one after the other
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = thread_count)]
-    pub threads: Vec<usize>,
-}
-
 /// Arguments of `unils doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  unils doctor --json")]
@@ -365,10 +338,6 @@ fn positive(text: &str) -> Result<f32, String> {
 
 fn share(text: &str) -> Result<f64, String> {
     number(text, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
-}
-
-fn bench_seconds(text: &str) -> Result<f64, String> {
-    number(text, "seconds from 0.04 to 3600", |x| (0.04..=3600.0).contains(&x))
 }
 
 fn thread_count(text: &str) -> Result<usize, String> {

@@ -17,8 +17,8 @@ use unils::model::{Model, ModelConfig};
 use unils::motion::{FPS, SAMPLES_PER_FRAME};
 use unils::{Error, Result};
 
-use super::Context;
-use crate::args::Bench;
+use super::{Context, bench_live};
+use crate::args::{Bench, BenchCommand};
 use crate::exit;
 use crate::machine;
 use crate::operations::{Operations, Work, count};
@@ -75,6 +75,9 @@ struct Times {
 
 /// Measures and prints.
 pub fn run(arguments: &Bench, context: Context) -> anyhow::Result<()> {
+    if let Some(BenchCommand::Live(arguments)) = &arguments.what {
+        return bench_live::run(arguments, context);
+    }
     let report = match arguments.threads.as_slice() {
         [] => measure(arguments, None, context)?,
         [threads] => measure(arguments, Some(*threads), context)?,

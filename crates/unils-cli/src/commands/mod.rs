@@ -3,6 +3,7 @@
 mod ablate;
 mod animate;
 mod bench;
+mod bench_live;
 mod completions;
 mod convert;
 mod corpus;
@@ -17,6 +18,7 @@ mod head_facts;
 mod inspect;
 mod plot;
 mod render;
+mod serve;
 mod train;
 
 use crate::args::{Arguments, Command, ComputeArguments};
@@ -37,6 +39,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Animate(arguments) => animate::run(&arguments, context),
         Command::Render(arguments) => render::run(&arguments, context),
+        Command::Serve(arguments) => serve::run(&arguments, context),
         Command::Plot(arguments) => plot::run(&arguments, context),
         Command::Fit(arguments) => fit::run(&arguments, context),
         Command::Corpus(arguments) => corpus::run(&arguments, context),

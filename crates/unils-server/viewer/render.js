@@ -1,0 +1,213 @@
+// Draws faces with WebGL 2: a key light with soft shadows, fill, rims and sky, fixed to the camera.
+
+import { affine, cross, dot, perspective } from "./math.js";
+import {
+  DEPTH_FRAGMENT, DEPTH_VERTEX, FACE_FRAGMENT, FACE_VERTEX, WALL_FRAGMENT, WALL_VERTEX,
+} from "./shaders.js";
+
+const KEY = [-0.456435, 0.503951, 0.733261];
+const FIELD = 0.45;
+/** The head's share of the picture's height, and how far above the middle it stands. */
+const HEAD_SHARE = 0.64;
+const RAISED = 0.05;
+const SHADOW_SIZE = 1024;
+
+export class Stage {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.gl = canvas.getContext("webgl2", { antialias: true, alpha: false, preserveDrawingBuffer: true });
+    if (!this.gl) throw new Error("this browser does not offer WebGL 2");
+    this.faces = [];
+    this.build();
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.build();
+      this.show(this.faces.map(({ face }) => face));
+    });
+  }
+
+  build() {
+    const gl = this.gl;
+    this.depth = program(gl, DEPTH_VERTEX, DEPTH_FRAGMENT, ["lamp"]);
+    this.paint = program(gl, FACE_VERTEX, FACE_FRAGMENT,
+      ["view", "projection", "lamp", "base", "surface", "shadows", "texel"]);
+    this.wall = program(gl, WALL_VERTEX, WALL_FRAGMENT, []);
+    this.empty = gl.createVertexArray();
+    this.map = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, this.map);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.DEPTH_COMPONENT24, SHADOW_SIZE, SHADOW_SIZE);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_COMPARE_MODE, gl.COMPARE_REF_TO_TEXTURE);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.LINEAR);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+    this.target = gl.createFramebuffer();
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.target);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.TEXTURE_2D, this.map, 0);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+  }
+
+  /** Shows these faces, side by side. */
+  show(faces) {
+    this.faces = faces.map((face) => new Drawn(this.gl, face));
+  }
+
+  /** Poses and draws a frame for each face; `turns` are where the cameras stand round. */
+  draw(frames, turns = []) {
+    const gl = this.gl;
+    const ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const width = Math.max(Math.round(this.canvas.clientWidth * ratio), 1);
+    const height = Math.max(Math.round(this.canvas.clientHeight * ratio), 1);
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    const count = Math.max(this.faces.length, 1);
+    // Side by side, or one above the other where the picture is higher than wide.
+    const isTall = height > width;
+    this.faces.forEach((drawn, index) => {
+      drawn.update(gl, frames[index]);
+      const box = isTall
+        ? [0, Math.round(height * (count - 1 - index) / count), width, Math.ceil(height / count)]
+        : [Math.round(width * index / count), 0, Math.ceil(width / count), height];
+      this.one(drawn, box, turns[index] ?? 0);
+    });
+    if (!this.faces.length) this.backdrop([0, 0, width, height]);
+  }
+
+  backdrop(box) {
+    const gl = this.gl;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.viewport(...box);
+    gl.scissor(...box);
+    gl.enable(gl.SCISSOR_TEST);
+    gl.clear(gl.DEPTH_BUFFER_BIT | gl.COLOR_BUFFER_BIT);
+    gl.disable(gl.DEPTH_TEST);
+    gl.disable(gl.CULL_FACE);
+    gl.useProgram(this.wall.program);
+    gl.bindVertexArray(this.empty);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  one(drawn, box, yaw) {
+    const gl = this.gl;
+    const { center, size, radius } = drawn;
+    const aspect = box[2] / box[3];
+    const seen = Math.max(size[1], size[0] / aspect) / HEAD_SHARE;
+    const away = seen / (2 * Math.tan(FIELD / 2));
+    const [sin, cos] = [Math.sin(yaw), Math.cos(yaw)];
+    const rows = [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]];
+    const moved = rows.map((row) => -dot(row, center));
+    const view = affine(rows, [moved[0], moved[1] + RAISED * seen, moved[2] - away]);
+    const projection = perspective(FIELD, aspect, away * 0.2, away * 3);
+
+    // The lamp stands fixed to the camera: its map is drawn in view space.
+    const middle = [0, 0, -away];
+    const across = normalized(cross([0, 1, 0], KEY));
+    const along = cross(KEY, across);
+    const lampRows = [across, along, KEY.map((value) => -value)].map((row) => row.map((value) => value / radius));
+    const lamp = affine(lampRows, lampRows.map((row) => -dot(row, middle)));
+    gl.bindVertexArray(drawn.vertices);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.target);
+    gl.disable(gl.SCISSOR_TEST);
+    gl.viewport(0, 0, SHADOW_SIZE, SHADOW_SIZE);
+    gl.enable(gl.DEPTH_TEST);
+    gl.depthFunc(gl.LEQUAL);
+    gl.disable(gl.CULL_FACE);
+    gl.clear(gl.DEPTH_BUFFER_BIT);
+    gl.useProgram(this.depth.program);
+    gl.uniformMatrix4fv(this.depth.lamp, false, times(lamp, view));
+    for (const { first, count, material } of drawn.face.parts) {
+      if (!/glint|lash/i.test(material.name)) gl.drawElements(gl.TRIANGLES, count, gl.UNSIGNED_INT, first * 4);
+    }
+
+    this.backdrop(box);
+    gl.enable(gl.DEPTH_TEST);
+    gl.useProgram(this.paint.program);
+    gl.bindVertexArray(drawn.vertices);
+    gl.uniformMatrix4fv(this.paint.view, false, view);
+    gl.uniformMatrix4fv(this.paint.projection, false, projection);
+    gl.uniformMatrix4fv(this.paint.lamp, false, lamp);
+    gl.uniform1f(this.paint.texel, (2 * radius) / SHADOW_SIZE);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.map);
+    gl.uniform1i(this.paint.shadows, 0);
+    for (const { first, count, material } of drawn.face.parts) {
+      gl.uniform4fv(this.paint.base, material.color);
+      gl.uniform3f(this.paint.surface, material.roughness, material.softness, material.metallic);
+      gl.drawElements(gl.TRIANGLES, count, gl.UNSIGNED_INT, first * 4);
+    }
+  }
+}
+
+/** A face's buffers. */
+class Drawn {
+  constructor(gl, face) {
+    this.face = face;
+    const [low, high] = face.bounds();
+    this.center = low.map((value, k) => (value + high[k]) / 2);
+    this.size = low.map((value, k) => high[k] - value);
+    this.radius = 0;
+    for (let i = 0; i < face.rest.length; i += 3) {
+      const d = Math.hypot(face.rest[i] - this.center[0], face.rest[i + 1] - this.center[1], face.rest[i + 2] - this.center[2]);
+      this.radius = Math.max(this.radius, d);
+    }
+    // Room for what moves.
+    this.radius *= 1.1;
+    this.vertices = gl.createVertexArray();
+    gl.bindVertexArray(this.vertices);
+    const attribute = (index, size, values, usage) => {
+      const buffer = gl.createBuffer();
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.bufferData(gl.ARRAY_BUFFER, values, usage);
+      gl.enableVertexAttribArray(index);
+      gl.vertexAttribPointer(index, size, gl.FLOAT, false, 0, 0);
+      return buffer;
+    };
+    this.positions = attribute(0, 3, face.positions, gl.DYNAMIC_DRAW);
+    this.normals = attribute(1, 3, face.normals, gl.DYNAMIC_DRAW);
+    attribute(2, 3, face.head.colors, gl.STATIC_DRAW);
+    this.openness = attribute(3, 1, face.openness, gl.DYNAMIC_DRAW);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, face.head.triangles, gl.STATIC_DRAW);
+    gl.bindVertexArray(null);
+  }
+
+  update(gl, frame) {
+    this.face.pose(frame);
+    const fill = (buffer, values) => {
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.bufferSubData(gl.ARRAY_BUFFER, 0, values);
+    };
+    fill(this.positions, this.face.positions);
+    fill(this.normals, this.face.normals);
+    fill(this.openness, this.face.openness);
+  }
+}
+
+function normalized(a) {
+  const length = Math.hypot(...a);
+  return a.map((value) => value / length);
+}
+
+function times(a, b) {
+  const out = new Float32Array(16);
+  for (let c = 0; c < 4; c++) for (let r = 0; r < 4; r++) for (let k = 0; k < 4; k++) {
+    out[c * 4 + r] += a[k * 4 + r] * b[c * 4 + k];
+  }
+  return out;
+}
+
+function program(gl, vertex, fragment, uniforms) {
+  const made = gl.createProgram();
+  for (const [kind, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+    gl.attachShader(made, shader);
+  }
+  gl.linkProgram(made);
+  if (!gl.getProgramParameter(made, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(made));
+  return Object.fromEntries([["program", made], ...uniforms.map((name) => [name, gl.getUniformLocation(made, name)])]);
+}
