@@ -96,19 +96,18 @@ pub type Watch<'w> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'w;
 fn made(model: &Model, voices: &[Vec<f32>; 2], style: Option<Motion>, seed: u64) -> Result<Motion> {
     let mut conversation =
         Conversation::from_samples(voices[0].clone(), Some(voices[1].clone()), SAMPLE_RATE)?;
-    let options = AnimateOptions {
-        sampling: model.config().sampling,
-        seed,
-        style,
-        smooth: false,
-        participants: Some(2),
-        ..AnimateOptions::default()
-    };
+    let options = AnimateOptions { seed, style, participants: Some(2), ..AnimateOptions::of(model) };
     animate(model, &mut conversation, &options, &mut |_| ControlFlow::Continue(()))
 }
 
 /// How alive a face is.
-fn push_lively(figures: &mut Figures, motion: &Motion, participant: usize, curves: &Curves, window: usize) -> Result<()> {
+fn push_lively(
+    figures: &mut Figures,
+    motion: &Motion,
+    participant: usize,
+    curves: &Curves,
+    window: usize,
+) -> Result<()> {
     for (name, value) in liveliness(motion, participant, curves, Some(window))?.entries() {
         figures.push(name, value);
     }
@@ -120,7 +119,12 @@ fn push_lively(figures: &mut Figures, motion: &Motion, participant: usize, curve
 ///
 /// # Errors
 /// What animating gives; [`Error::Audio`] for voices of different lengths.
-pub fn of_recording(model: &Model, voices: &[Vec<f32>; 2], noise_db: Option<f64>, seed: u64) -> Result<Figures> {
+pub fn of_recording(
+    model: &Model,
+    voices: &[Vec<f32>; 2],
+    noise_db: Option<f64>,
+    seed: u64,
+) -> Result<Figures> {
     let clean = [Voice::analyse(&voices[0])?, Voice::analyse(&voices[1])?];
     let heard = match noise_db {
         None => voices.clone(),
@@ -150,7 +154,8 @@ const MOST_SILENT: usize = 25;
 fn noisy(voice: &[f32], analysed: &Voice, db: f64, seed: u64) -> Vec<f32> {
     let frames = voice.len() / unils::motion::SAMPLES_PER_FRAME;
     let speaking = analysed.speaking_frames(frames);
-    let spoken = voice.chunks_exact(unils::motion::SAMPLES_PER_FRAME).zip(&speaking).filter(|(_, speaks)| **speaks);
+    let spoken =
+        voice.chunks_exact(unils::motion::SAMPLES_PER_FRAME).zip(&speaking).filter(|(_, speaks)| **speaks);
     let (mut power, mut count) = (0.0, 0.0);
     for (frame, _) in spoken {
         power += frame.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>();
@@ -179,7 +184,10 @@ pub fn of_corpus(
     let pairs = pairs.filter(|(_, entry)| entry.split == split && entry.participants.len() == 2);
     let pairs: Vec<usize> = pairs.map(|(index, _)| index).take(limit).collect();
     if pairs.is_empty() {
-        return Err(Error::motion(store.place(), format!("no conversations in the split {:?}", split.name())));
+        return Err(Error::motion(
+            store.place(),
+            format!("no conversations in the split {:?}", split.name()),
+        ));
     }
     let (mut ours, mut truths) = (Figures::default(), Figures::default());
     let mut exchanges: [Vec<Exchange>; 2] = [Vec::new(), Vec::new()];
@@ -248,14 +256,16 @@ fn push_lips(
     figures.push("lips' gap r truth, speaking", correlation(&opening, &true_opening, Some(&speech))?);
     let offset = best_offset(&opening, &true_opening, OFFSET_REACH)?;
     figures.push("gap's offset to truth, frames", offset.map(|offset| offset.frames));
-    let bilabials = track.phonemes.iter().filter(|phoneme| matches!(phoneme.symbol.as_str(), "p" | "b" | "m"));
+    let bilabials =
+        track.phonemes.iter().filter(|phoneme| matches!(phoneme.symbol.as_str(), "p" | "b" | "m"));
     let bilabials: Vec<PhonemeInterval> =
         bilabials.map(|phoneme| PhonemeInterval { start_s: phoneme.start_s, end_s: phoneme.end_s }).collect();
     // A person's mouth may never quite close: the rest pose is zero.
     let rest = rest_pose(motion.participant(participant).unwrap_or_default(), Space::Arkit55);
     let at_rest = Space::Arkit55.index("jawOpen").map_or(0.0, |jaw| rest[jaw])
         - Space::Arkit55.index("mouthClose").map_or(0.0, |close| rest[close]);
-    let calm: Vec<f32> = curves.mouth_opening.iter().take(frames).map(|gap| (gap - at_rest).max(0.0)).collect();
+    let calm: Vec<f32> =
+        curves.mouth_opening.iter().take(frames).map(|gap| (gap - at_rest).max(0.0)).collect();
     let found = closure_recall(&calm, FPS, &speech, &bilabials, MARGIN, ClosedAt::default())?;
     figures.push("lips closed at p b m", found.recall());
     figures.push("closed elsewhere in speech", found.elsewhere);

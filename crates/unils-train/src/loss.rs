@@ -43,7 +43,18 @@ pub struct CodecWeights {
 
 impl Default for CodecWeights {
     fn default() -> Self {
-        Self { quantizer: 1.0, motion: 1.0, pose: 8.0, velocity: 5.0, smoothness: 0.5, mesh: 2.0, lips: 0.1, relative: 0.0, relative_velocity: 0.0, relative_acceleration: 0.0 }
+        Self {
+            quantizer: 1.0,
+            motion: 1.0,
+            pose: 8.0,
+            velocity: 5.0,
+            smoothness: 0.5,
+            mesh: 2.0,
+            lips: 0.1,
+            relative: 0.0,
+            relative_velocity: 0.0,
+            relative_acceleration: 0.0,
+        }
     }
 }
 

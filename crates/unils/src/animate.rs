@@ -11,7 +11,7 @@
 //! # fn model() -> unils::model::Model { unimplemented!() }
 //! let model = model();
 //! let mut conversation = Conversation::open(&["talk.wav"], &ConversationOptions::default())?;
-//! let motion = animate(&model, &mut conversation, &AnimateOptions::default(), &mut |progress| {
+//! let motion = animate(&model, &mut conversation, &AnimateOptions::of(&model), &mut |progress| {
 //!     println!("{} frames", progress.frames_done);
 //!     ControlFlow::Continue(())
 //! })?;
@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use crate::audio::Conversation;
 use crate::error::{Error, Result};
 use crate::generator::Sampling;
-use crate::model::Model;
+use crate::model::{Model, Network};
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
 pub use crate::session::StageTimes;
 use crate::session::{Due, Stream, StreamOptions, Timing, step};
@@ -46,7 +46,19 @@ pub struct AnimateOptions {
     pub participants: Option<usize>,
 }
 
+impl AnimateOptions {
+    /// What suits a model: its own sampling, and smoothing where windows meet in seams.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            sampling: model.config().sampling,
+            smooth: matches!(model.network(), Network::Windowed(_)),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for AnimateOptions {
+    /// The release's.
     fn default() -> Self {
         Self {
             sampling: Sampling::default(),
@@ -90,7 +102,12 @@ impl<'a> Animator<'a> {
             style: options.style.as_ref(),
             previous: options.previous.as_ref(),
         };
-        Ok(Self { model, stream: Stream::begin(model, &start)?, timing: Timing::of(model), times: StageTimes::default() })
+        Ok(Self {
+            model,
+            stream: Stream::begin(model, &start)?,
+            timing: Timing::of(model),
+            times: StageTimes::default(),
+        })
     }
 
     /// Samples that a window is made from: its own, and those of the model's look-ahead behind it.

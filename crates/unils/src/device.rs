@@ -140,6 +140,12 @@ pub fn set_threads(threads: usize) -> Result<()> {
     pool.build_global().map_err(|error| Error::argument("threads", error))
 }
 
+/// Runs work on one of the threads that compute. From elsewhere each parallel operation of it is handed over and waited
+/// for, which costs more than a small one takes.
+pub fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// What the CPU offers.
 #[derive(Debug, Clone, Serialize)]
 pub struct CpuSummary {

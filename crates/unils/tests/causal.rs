@@ -4,7 +4,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use unils::codec::{CodecConfig, PartConfig};
 use unils::generator::{
-    CausalConfig, CausalGenerator, CausalInputs, CausalStream, GeneratorConfig, Hearing, Sampling, StreamStart,
+    CausalConfig, CausalGenerator, CausalInputs, CausalStream, GeneratorConfig, Hearing, Sampling,
+    StreamStart,
 };
 use unils::motion::Group;
 use unils::nn::{Loader, RandomWeights};
@@ -42,8 +43,14 @@ fn codec_config() -> CodecConfig {
 
 fn generator_with(audio_dim: Option<usize>, bit_units: usize, pack: bool) -> CausalGenerator {
     let causal = CausalConfig { past: 4, look_ahead: 2, own_past: 5, partner_past: 9, bit_units };
-    let config =
-        GeneratorConfig { width: 24, heads: 2, depth: 3, audio_dim, hearing: Hearing::Both, causal: Some(causal) };
+    let config = GeneratorConfig {
+        width: 24,
+        heads: 2,
+        depth: 3,
+        audio_dim,
+        hearing: Hearing::Both,
+        causal: Some(causal),
+    };
     let source = RandomWeights { seed: 5 };
     let loader = Loader::new(&source, &Device::flex(), pack);
     CausalGenerator::load(&config, &codec_config(), &loader).unwrap()
@@ -248,5 +255,7 @@ fn a_causal_codec_decodes_step_by_step_what_it_decodes_at_once() {
     other.iter_mut().skip(10).step_by(11).for_each(|value| *value = -*value);
     let other = Tensor::from_data(TensorData::new(other, [2, 18, 11]), &Device::flex());
     let change = values((codec.decode(other) - codec.decode(sums)).abs().max_dim(1));
-    assert!(change[..52].iter().all(|&moved| moved == 0.0) && change[52..55].iter().any(|&moved| moved > 0.0));
+    assert!(
+        change[..52].iter().all(|&moved| moved == 0.0) && change[52..55].iter().any(|&moved| moved > 0.0)
+    );
 }

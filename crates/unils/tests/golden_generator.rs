@@ -275,8 +275,15 @@ fn other_sizes_give_the_same_both_ways() {
         (vec![2, 3, 11], 16, 80, 5, 2, Some(24)),
         (vec![1, 2, 3, 4, 5, 6], 5, 24, 3, 2, None),
     ] {
-        let codec =
-            CodecConfig { motion_dim: 55, width: 36, heads: 3, depth: 1, code_width, schedule, ..codec_config() };
+        let codec = CodecConfig {
+            motion_dim: 55,
+            width: 36,
+            heads: 3,
+            depth: 1,
+            code_width,
+            schedule,
+            ..codec_config()
+        };
         let config = GeneratorConfig { width, heads, depth, audio_dim, hearing: Hearing::Both, causal: None };
         let run = |pack, way| {
             let device = Device::flex();

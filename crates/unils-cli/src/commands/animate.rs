@@ -9,10 +9,10 @@ use serde::Serialize;
 use unils::animate::{AnimateOptions, StageTimes, animate_timed};
 use unils::audio::{Conversation, ConversationOptions, TrackSummary};
 use unils::checkpoint::TensorFile;
+use unils::device::DeviceKind;
 use unils::file::{ReadOptions, read_motion};
 use unils::generator::Sampling;
-use unils::device::DeviceKind;
-use unils::model::{Model, ModelFiles, Network, SHIPPED, describe};
+use unils::model::{Model, ModelFiles, SHIPPED, describe};
 use unils::motion::{Motion, SAMPLES_PER_FRAME};
 use unils::nn::LoadReport;
 use unils::{Error, Result};
@@ -96,13 +96,13 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
     let started = Instant::now();
     let model = open(files.as_ref(), arguments.compute.device)?;
     let load = started.elapsed().as_secs_f64();
+    let suited = AnimateOptions::of(&model);
     let options = AnimateOptions {
-        sampling: sampling(&arguments.sampling, model.config().sampling),
+        sampling: sampling(&arguments.sampling, suited.sampling),
         seed: arguments.sampling.seed,
         style,
         previous,
-        // Windows that see their past meet without seams: there is nothing to smooth.
-        smooth: arguments.smooth || !arguments.no_smooth && matches!(model.network(), Network::Windowed(_)),
+        smooth: arguments.smooth || !arguments.no_smooth && suited.smooth,
         participants: arguments.participants.map(usize::from),
     };
     let started = Instant::now();
@@ -173,8 +173,9 @@ pub(super) fn locate(arguments: &ModelArguments) -> Result<Option<ModelFiles>> {
             ];
             return match alone.into_iter().find(|(_, is_given)| *is_given) {
                 None => Ok(None),
-                Some((name, _)) => Err(Error::argument(name, "the shipped model has its own")
-                    .with_hint(format!("name the model that it is for: --checkpoint FILE, or --checkpoint {RELEASED}"))),
+                Some((name, _)) => Err(Error::argument(name, "the shipped model has its own").with_hint(
+                    format!("name the model that it is for: --checkpoint FILE, or --checkpoint {RELEASED}"),
+                )),
             };
         }
     };

@@ -54,7 +54,8 @@ pub fn run(arguments: &Serve, context: Context) -> anyhow::Result<()> {
     };
     limit_threads(&arguments.compute)?;
     let files = locate(&arguments.model)?;
-    let name = files.as_ref().map_or_else(|| SHIPPED.to_owned(), |files| files.checkpoint.display().to_string());
+    let name =
+        files.as_ref().map_or_else(|| SHIPPED.to_owned(), |files| files.checkpoint.display().to_string());
     context.reporter.note(format_args!("loading {name}"));
     let model = Arc::new(open(files.as_ref(), arguments.compute.device)?);
     let timing = Timing::of(&model);

@@ -74,5 +74,7 @@ pub use open::{is_store, open_store};
 pub use release::ReleaseStore;
 pub use sounds::{PAUSE, SOUNDS, UNKNOWN, sound_number};
 pub use stats::{motion_stats, write_stats};
-pub use store::{Element, Entry, Participant, Person, Phoneme, Recording, Samples, Split, Store, Track, Want};
+pub use store::{
+    Element, Entry, Participant, Person, Phoneme, Recording, Samples, Split, Store, Track, Want,
+};
 pub(crate) use store::{record_place, within};

@@ -49,7 +49,8 @@ impl Trainer {
             return Self::resume(folder, options);
         }
         let store = open_data(&config)?;
-        let (rule, view) = (task::rule(config.stage, &config.model, &config.recipe), task::view(config.stage));
+        let (rule, view) =
+            (task::rule(config.stage, &config.model, &config.recipe), task::view(config.stage));
         items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
@@ -59,7 +60,11 @@ impl Trainer {
                     Some(path) => Stats::read(path)?,
                     None => {
                         let stats = motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?;
-                        if config.model.codec.past.is_some() { raised(&stats, config.model.space)? } else { stats }
+                        if config.model.codec.past.is_some() {
+                            raised(&stats, config.model.space)?
+                        } else {
+                            stats
+                        }
                     }
                 };
                 stats.check_space(config.model.space)?;

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use unils::checkpoint::TensorFile;
-use unils::device::DeviceKind;
+use unils::device::{DeviceKind, on_pool};
 use unils::nn::{Loader as Weights, Parameter, seed_dropout};
 use unils::{Error, Result};
 
@@ -148,7 +148,7 @@ impl Trainer {
     pub fn train(&mut self, observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<Ending> {
         let mut wish = false;
         while self.progress.step < self.until {
-            let (record, is_stopped) = self.advance(wish)?;
+            let (record, is_stopped) = on_pool(|| self.advance(wish))?;
             wish |= observe(Event::Step(&record)).is_break();
             let recipe = self.run.config().recipe.clone();
             let is_last = record.step == recipe.steps;

@@ -2,9 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use unils::Result;
-use unils::generator::{
-    CausalGenerator, CausalStream, Generator, STYLE_ROWS, Sampling, Start, StreamStart,
-};
+use unils::generator::{CausalGenerator, CausalStream, Generator, STYLE_ROWS, Sampling, Start, StreamStart};
 use unils::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME};
 
 use super::task::{Net, Task};
@@ -80,7 +78,12 @@ fn stream(
     let style = |person: usize| whole.style[person * STYLE_ROWS * width..][..STYLE_ROWS * width].to_vec();
     let begin = |person: usize| {
         let participant = person as u64;
-        generator.begin_stream(&StreamStart { style: Some(style(person)), is_guided: false, seed, participant })
+        generator.begin_stream(&StreamStart {
+            style: Some(style(person)),
+            is_guided: false,
+            seed,
+            participant,
+        })
     };
     let mut streams = (0..whole.people).map(begin).collect::<Result<Vec<_>>>()?;
     let look_ahead = generator.layout().config().look_ahead;
@@ -100,7 +103,8 @@ fn stream(
             let new = start + window + look_ahead - heard;
             generator.hear(&mut all, &voices.each_ref().map(|voice| voice.clone().narrow(1, heard, new)))?;
         }
-        let motion = generator.step(&mut all, &vec![Sampling { cfg: 1.0, ..Sampling::default() }; whole.people])?;
+        let motion =
+            generator.step(&mut all, &vec![Sampling { cfg: 1.0, ..Sampling::default() }; whole.people])?;
         let parts = people.iter_mut().zip(motion.chunks_exact(window * width));
         parts.for_each(|(person, part)| person.extend_from_slice(part));
     }

@@ -79,7 +79,9 @@ impl CodecConfig {
             check_size("codec.past", past * schedule.window(), LONGEST_CLIP)?;
         }
         let is_gain = |gain: &f32| gain.is_finite() && *gain > 0.0;
-        if !self.gains.is_empty() && (self.gains.len() != self.schedule.len() || !self.gains.iter().all(is_gain)) {
+        if !self.gains.is_empty()
+            && (self.gains.len() != self.schedule.len() || !self.gains.iter().all(is_gain))
+        {
             let what = format!("expected a positive number for each scale, got {:?}", self.gains);
             return Err(Error::config("codec.gains", what));
         }
@@ -208,7 +210,8 @@ impl Codec {
     /// Which frames of a clip a frame must not see, `(frames, frames)`; `None` = it sees all.
     fn mask(&self, frames: usize) -> Option<Tensor<2, Bool>> {
         let (past, window) = (self.past?, self.window());
-        let sees = |row: usize, column: usize| (0..=past).contains(&(row / window).wrapping_sub(column / window));
+        let sees =
+            |row: usize, column: usize| (0..=past).contains(&(row / window).wrapping_sub(column / window));
         let hidden: Vec<bool> = (0..frames * frames).map(|at| !sees(at / frames, at % frames)).collect();
         Some(Tensor::from_data(TensorData::new(hidden, [frames, frames]), &self.motion_mean.device()))
     }
@@ -267,7 +270,8 @@ impl Codec {
             parts.push(decoded.slice([0..batch, done - start..end - start, 0..channels]));
             let [rows, tokens, width] = quantized.bits.dims();
             let by_window = quantized.bits.reshape([batch, rows / batch, tokens * width]);
-            let of_window = |index: usize| by_window.clone().narrow(1, index, 1).reshape([batch, tokens, width]);
+            let of_window =
+                |index: usize| by_window.clone().narrow(1, index, 1).reshape([batch, tokens, width]);
             bits.extend(((done - start) / window..rows / batch).map(of_window));
             done = end;
         }

@@ -58,7 +58,8 @@ pub(super) fn validate(config: &CodecConfig) -> Result<()> {
 fn ranges(config: &CodecConfig, part: &PartConfig) -> Vec<Range<usize>> {
     let channels = Space::from_width(config.motion_dim).map_or(&[][..], Space::channels);
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (index, _) in channels.iter().enumerate().filter(|(_, channel)| part.groups.contains(&channel.group)) {
+    for (index, _) in channels.iter().enumerate().filter(|(_, channel)| part.groups.contains(&channel.group))
+    {
         match ranges.last_mut() {
             Some(last) if last.end == index => last.end += 1,
             _ => ranges.push(index..index + 1),
@@ -95,7 +96,12 @@ impl Part {
         parts.collect()
     }
 
-    fn load(config: &CodecConfig, loader: &Loader<'_>, channels: Vec<Range<usize>>, bits: Range<usize>) -> Self {
+    fn load(
+        config: &CodecConfig,
+        loader: &Loader<'_>,
+        channels: Vec<Range<usize>>,
+        bits: Range<usize>,
+    ) -> Self {
         let motion = channels.iter().map(Range::len).sum();
         let window = config.schedule.last().copied().unwrap_or_default();
         let frames = if config.past.is_some() { LONGEST_CLIP } else { window };
@@ -131,7 +137,8 @@ impl Part {
         index: usize,
         states: &mut [&mut DecoderState],
     ) -> Result<Tensor<3>> {
-        let mut rings: Vec<&mut Vec<KvRing>> = states.iter_mut().map(|state| &mut state.parts[index]).collect();
+        let mut rings: Vec<&mut Vec<KvRing>> =
+            states.iter_mut().map(|state| &mut state.parts[index]).collect();
         self.decoder.step(sum.clone().narrow(2, self.bits.start, self.bits.len()), positions, &mut rings)
     }
 }

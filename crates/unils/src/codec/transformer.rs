@@ -5,9 +5,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::CodecConfig;
 use crate::error::Result;
-use crate::nn::{
-    Activation, KvRing, LayerNorm, Linear, Loader, Rotary, attend_entries, attend_qkv, values,
-};
+use crate::nn::{Activation, KvRing, LayerNorm, Linear, Loader, Rotary, attend_entries, attend_qkv, values};
 
 const NORM_EPSILON: f64 = 1e-5;
 

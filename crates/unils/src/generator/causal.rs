@@ -57,7 +57,10 @@ impl CausalConfig {
         check_size("generator.causal.own_past", self.own_past, LONGEST_CLIP)?;
         check_size("generator.causal.partner_past", self.partner_past, LONGEST_CLIP)?;
         if self.look_ahead > 100 || self.bit_units > 256 {
-            let what = format!("look_ahead {} (at most 100), bit_units {} (at most 256)", self.look_ahead, self.bit_units);
+            let what = format!(
+                "look_ahead {} (at most 100), bit_units {} (at most 256)",
+                self.look_ahead, self.bit_units
+            );
             return Err(Error::config("generator.causal", what));
         }
         Ok(())
@@ -127,7 +130,13 @@ impl CausalLayout {
     }
 
     /// `(N L, S)`, true where the row's token must not hear the column's feature, one feature a frame.
-    pub fn deaf_mask(&self, windows: usize, features: usize, past: usize, device: &Device) -> Tensor<2, Bool> {
+    pub fn deaf_mask(
+        &self,
+        windows: usize,
+        features: usize,
+        past: usize,
+        device: &Device,
+    ) -> Tensor<2, Bool> {
         let tokens = self.schedule.tokens();
         let mut hidden = Vec::with_capacity(windows * tokens * features);
         for window in 0..windows {
@@ -199,7 +208,8 @@ impl CausalGenerator {
         Ok(Self {
             code_embedding: loader.linear("code_token_embed", [width, bits]),
             history_embedding: loader.linear("history_embed", [width, schedule.window() * bits]),
-            style_embedding: loader.linear_without_bias("style_embed", [width, STYLE_ROWS * codec.motion_dim()]),
+            style_embedding: loader
+                .linear_without_bias("style_embed", [width, STYLE_ROWS * codec.motion_dim()]),
             start: loader.parameter("sos_embed", [1, 1, width]),
             level_embedding: trunk.parameter("lvl_embed.weight", [schedule.scales().len(), width]),
             voice_embeddings: config.audio_dim.map(|audio_dim| VoiceEmbeddings::load(audio_dim, &trunk)),
@@ -288,7 +298,8 @@ impl CausalGenerator {
         let history = Tensor::cat(vec![nothing, history.narrow(1, 0, windows - 1)], 1);
         let first = self.first_tokens(history, self.embed_style(inputs.style.clone()));
         let scales = self.layout.schedule.scales();
-        let mut parts = vec![first.reshape([batch * windows, 1, width]).expand([batch * windows, scales[0], width])];
+        let mut parts =
+            vec![first.reshape([batch * windows, 1, width]).expand([batch * windows, scales[0], width])];
         let mut start = 0;
         for (k, &tokens) in scales.iter().enumerate().skip(1) {
             let feature = inputs.accumulated_next.clone().narrow(1, start, tokens);
@@ -325,7 +336,8 @@ impl CausalGenerator {
         let mut x = self.embed(inputs);
         let device = x.device();
         let windows = inputs.sums.dims()[1] / self.layout.schedule.window();
-        let positions: Vec<u64> = (0..windows as u64).flat_map(|window| self.layout.positions(window)).collect();
+        let positions: Vec<u64> =
+            (0..windows as u64).flat_map(|window| self.layout.positions(window)).collect();
         let rotary = Rotary::at(&positions, self.head_width, &device);
         let mask = self.layout.mask(windows, &device);
         let CausalConfig { own_past, partner_past, .. } = self.layout.config;

@@ -22,8 +22,8 @@ mod stream;
 
 use serde::{Deserialize, Serialize};
 
-pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
 pub use bit_head::BitHead;
+pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
 pub use causal::{CausalConfig, CausalGenerator, CausalInputs, CausalLayout, STYLE_ROWS};
 pub use generate::{GenerationState, ScaleLogits, Start, Window};
 pub use layout::Layout;

@@ -70,7 +70,10 @@ impl VoiceEmbeddings {
     }
 
     /// A block's cross-attentions, own voice's and then partner's, each with what is added to the features it hears.
-    pub(super) fn with_ears<'b>(&self, block: &'b Block) -> impl Iterator<Item = (&'b CrossAttention, Tensor<3>)> {
+    pub(super) fn with_ears<'b>(
+        &self,
+        block: &'b Block,
+    ) -> impl Iterator<Item = (&'b CrossAttention, Tensor<3>)> {
         let Block { own, partner, .. } = block;
         let embeddings = [self.own.val(), self.partner.val()];
         [own, partner].into_iter().flatten().zip(embeddings)

@@ -115,7 +115,8 @@ impl CausalGenerator {
         let manner = |style: Option<&Vec<f32>>| self.manner(style.map(Vec::as_slice));
         let styles = [start.style.as_ref(), None];
         let first_tokens = layout.schedule().scales()[0];
-        let seen = || vec![KvRing::new(layout.config().past * first_tokens, self.width()); self.blocks().len()];
+        let seen =
+            || vec![KvRing::new(layout.config().past * first_tokens, self.width()); self.blocks().len()];
         let branches = styles[..if start.is_guided { 2 } else { 1 }]
             .iter()
             .map(|style| Ok(Branch { manner: manner(*style)?, seen: seen() }));
@@ -225,7 +226,8 @@ impl CausalGenerator {
         for (stream, sampling) in streams.iter().zip(samplings) {
             let needed = self.layout().heard(stream.window, 0).end;
             if self.hears() && stream.heard != needed {
-                let what = format!("window {} needs {needed} frames heard, got {}", stream.window, stream.heard);
+                let what =
+                    format!("window {} needs {needed} frames heard, got {}", stream.window, stream.heard);
                 return Err(Error::argument("stream", what));
             }
             if sampling.is_guided() && stream.branches.len() < 2 {
@@ -325,7 +327,8 @@ impl<'p, 's> Pass<'p, 's> {
         if self.rows.len() == self.streams.len() {
             return x;
         }
-        let seconds = self.rows[self.streams.len()..].iter().map(|&(stream, _)| x.clone().narrow(0, stream, 1));
+        let seconds =
+            self.rows[self.streams.len()..].iter().map(|&(stream, _)| x.clone().narrow(0, stream, 1));
         Tensor::cat(std::iter::once(x.clone()).chain(seconds).collect(), 0)
     }
 
@@ -338,7 +341,8 @@ impl<'p, 's> Pass<'p, 's> {
         rotary.turn_rows(&mut qkv, 3 * width, 2 * width);
         let mut attended = vec![0.0; rows * tokens * width];
         let new = qkv.chunks_exact(tokens * 3 * width).zip(attended.chunks_exact_mut(tokens * width));
-        for ((new, out), (fresh, &(stream, branch))) in new.zip(self.fresh[index].iter_mut().zip(&self.rows)) {
+        for ((new, out), (fresh, &(stream, branch))) in new.zip(self.fresh[index].iter_mut().zip(&self.rows))
+        {
             new.chunks_exact(3 * width).for_each(|token| fresh.extend_from_slice(&token[width..]));
             let seen = self.streams[stream].branches[branch].seen[index].entries();
             for (token, out) in new.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {

@@ -57,8 +57,14 @@ mod tests {
     fn numbers_are_those_of_the_models() {
         let codec = CodecConfig { width: 128, heads: 2, ..ModelConfig::preset("paper").unwrap().codec };
         for audio_dim in [None, Some(96)] {
-            let generator =
-                GeneratorConfig { width: 192, heads: 2, depth: 3, audio_dim, hearing: Hearing::Both, causal: None };
+            let generator = GeneratorConfig {
+                width: 192,
+                heads: 2,
+                depth: 3,
+                audio_dim,
+                hearing: Hearing::Both,
+                causal: None,
+            };
             let config = ModelConfig {
                 codec: codec.clone(),
                 generator: Some(generator.clone()),

@@ -25,7 +25,9 @@ pub fn rest_pose(motion: &[f32], space: Space) -> Vec<f32> {
                 let at = (frames as f64 * REST_SHARE) as usize;
                 *values.select_nth_unstable_by(at.min(frames - 1), f32::total_cmp).1
             }
-            Unit::Radian => (values.iter().map(|&value| f64::from(value)).sum::<f64>() / frames as f64) as f32,
+            Unit::Radian => {
+                (values.iter().map(|&value| f64::from(value)).sum::<f64>() / frames as f64) as f32
+            }
         }
     };
     (0..width).map(rest).collect()

@@ -45,7 +45,13 @@ impl KvRing {
 }
 
 /// Attention of one query (all heads, `D` numbers) to entries of `2 D` numbers from several places; `scores` is scratch.
-pub fn attend_entries(query: &[f32], heads: usize, places: &[&[f32]], out: &mut [f32], scores: &mut Vec<f32>) {
+pub fn attend_entries(
+    query: &[f32],
+    heads: usize,
+    places: &[&[f32]],
+    out: &mut [f32],
+    scores: &mut Vec<f32>,
+) {
     let width = query.len();
     let head_width = width / heads;
     let scale = (head_width as f32).sqrt().recip();

@@ -33,7 +33,8 @@ impl Rotary {
     /// after days.
     pub fn at(positions: &[u64], head_width: usize, device: &Device) -> Self {
         let pairs = head_width / 2;
-        let frequencies: Vec<f64> = (0..pairs).map(|j| BASE.powf(-((2 * j) as f64) / head_width as f64)).collect();
+        let frequencies: Vec<f64> =
+            (0..pairs).map(|j| BASE.powf(-((2 * j) as f64) / head_width as f64)).collect();
         let angles = || positions.iter().flat_map(|&p| frequencies.iter().map(move |&f| p as f64 * f));
         let table =
             |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), device);

@@ -30,7 +30,11 @@ impl CausalSession {
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Motion`] when an option does not fit the model.
-    pub(crate) fn begin(model: &Model, generator: &CausalGenerator, start: &StreamOptions<'_>) -> Result<Self> {
+    pub(crate) fn begin(
+        model: &Model,
+        generator: &CausalGenerator,
+        start: &StreamOptions<'_>,
+    ) -> Result<Self> {
         if start.previous.is_some() {
             return Err(Error::argument("previous motion", "this model begins from rest")
                 .with_hint("only models of long windows begin from other motion"));
@@ -87,8 +91,10 @@ fn speech(model: &Model) -> Result<Option<&Speech>> {
     match model.encoder() {
         None => Ok(None),
         Some(Encoder::Speech(speech)) => Ok(Some(speech)),
-        Some(_) => Err(Error::config("encoder.kind", "a block-causal generator hears through a causal encoder")
-            .with_hint("kind = \"speech\"")),
+        Some(_) => {
+            Err(Error::config("encoder.kind", "a block-causal generator hears through a causal encoder")
+                .with_hint("kind = \"speech\""))
+        }
     }
 }
 
@@ -138,8 +144,10 @@ pub(crate) fn step_causal(
         // At a stream's start the look-ahead is new too.
         for new in [frames, window] {
             let is_first = new == frames;
-            let mut group: Vec<_> =
-                due.iter_mut().filter(|(session, _)| (session.participants[0].heard() == 0) == is_first).collect();
+            let mut group: Vec<_> = due
+                .iter_mut()
+                .filter(|(session, _)| (session.participants[0].heard() == 0) == is_first)
+                .collect();
             if is_first && frames == window || group.is_empty() {
                 continue;
             }
@@ -176,7 +184,9 @@ fn hear(
 ) -> Result<()> {
     let samples: Vec<f32> = group
         .iter()
-        .flat_map(|(_, tracks)| tracks.iter().flat_map(|track| &track[track.len() - new * SAMPLES_PER_FRAME..]))
+        .flat_map(|(_, tracks)| {
+            tracks.iter().flat_map(|track| &track[track.len() - new * SAMPLES_PER_FRAME..])
+        })
         .copied()
         .collect();
     let mut ears: Vec<&mut SpeechState> =

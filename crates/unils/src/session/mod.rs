@@ -17,7 +17,9 @@
 //! use std::sync::Arc;
 //! use unils::session::{Session, SessionOptions, Voice};
 //! # fn model() -> unils::model::Model { unimplemented!() }
-//! let mut session = Session::new(Arc::new(model()), SessionOptions::default())?;
+//! let model = Arc::new(model());
+//! let options = SessionOptions::of(&model);
+//! let mut session = Session::new(model, options)?;
 //! # let microphone: Vec<Vec<f32>> = vec![];
 //! session.flush(Voice::Own); // the avatar says nothing yet
 //! for samples in microphone {
@@ -39,11 +41,12 @@ mod windowed;
 
 pub use controls::Controls;
 pub use stepper::Timing;
+pub(crate) use stepper::{Due, Stream, step};
 pub use stream::{Session, step_all};
 pub use windowed::StageTimes;
-pub(crate) use stepper::{Due, Stream, step};
 pub(crate) use windowed::StreamOptions;
 
+use crate::model::Model;
 use crate::motion::Motion;
 
 /// Indices of the two voices.
@@ -98,6 +101,14 @@ pub struct SessionOptions {
     pub controls: Controls,
     /// What a session takes at most.
     pub limits: SessionLimits,
+}
+
+impl SessionOptions {
+    /// What suits a model: its own sampling.
+    pub fn of(model: &Model) -> Self {
+        let controls = Controls { sampling: model.config().sampling, ..Controls::default() };
+        Self { controls, ..Self::default() }
+    }
 }
 
 impl Default for SessionOptions {

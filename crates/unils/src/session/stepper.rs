@@ -6,6 +6,7 @@
 use super::StageTimes;
 use super::causal::{CausalSession, step_causal};
 use super::windowed::{StreamOptions, WindowStream, step_windows};
+use crate::device::on_pool;
 use crate::error::{Error, Result};
 use crate::generator::Sampling;
 use crate::model::{Model, Network};
@@ -73,7 +74,9 @@ impl Stream {
     /// The manner of the next windows; `None` for none.
     pub(super) fn set_style(&mut self, model: &Model, style: Option<&Motion>) -> Result<()> {
         match (self, model.network()) {
-            (Self::Windowed(stream), Network::Windowed(generator)) => stream.set_style(model, generator, style),
+            (Self::Windowed(stream), Network::Windowed(generator)) => {
+                stream.set_style(model, generator, style)
+            }
             (Self::Causal(stream), Network::Causal(generator)) => stream.set_style(model, generator, style),
             _ => Err(another_model()),
         }
@@ -100,13 +103,15 @@ pub(crate) fn step(model: &Model, due: Vec<Due<'_>>, times: &mut StageTimes) -> 
             Stream::Causal(stream) => causal.push((stream, tracks)),
         }
     }
-    match model.network() {
+    on_pool(|| match model.network() {
         Network::Windowed(generator) if causal.is_empty() => {
             step_windows(model, generator, &mut windowed, times)
         }
-        Network::Causal(generator) if windowed.is_empty() => step_causal(model, generator, &mut causal, times),
+        Network::Causal(generator) if windowed.is_empty() => {
+            step_causal(model, generator, &mut causal, times)
+        }
         _ => Err(another_model()),
-    }
+    })
 }
 
 fn another_model() -> Error {

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::generator::{GenerationState, Generator, Sampling, Start};
 use crate::model::Model;
-use crate::nn::values;
 use crate::motion::{FPS, Motion, SAMPLES_PER_FRAME, Space};
+use crate::nn::values;
 
 /// Where the time of a generation went.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
