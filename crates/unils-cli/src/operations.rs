@@ -5,7 +5,7 @@
 //! are left out: they are a few per cent.
 
 use serde::{Deserialize, Serialize};
-use unils::encoder::{LogMel, Wav2Vec2Config};
+use unils::encoder::{LogMel, SpeechConfig, Wav2Vec2Config};
 use unils::model::{EncoderKind, ModelConfig};
 use unils::motion::SAMPLES_PER_FRAME;
 
@@ -48,6 +48,7 @@ pub fn count(config: &ModelConfig, encoder: &Wav2Vec2Config, work: Work) -> Oper
     let (features, encoder) = match config.encoder.as_ref().map(|encoder| encoder.kind) {
         _ if !hears => (0.0, 0.0),
         Some(EncoderKind::LogMel) => log_mel(samples),
+        Some(EncoderKind::Speech) => config.own_encoder().map_or((0.0, 0.0), |sizes| speech(sizes, samples)),
         _ => wav2vec2(encoder, samples),
     };
     let people = work.participants as f64;
@@ -64,6 +65,17 @@ pub fn count(config: &ModelConfig, encoder: &Wav2Vec2Config, work: Work) -> Oper
 fn log_mel(samples: usize) -> (f64, f64) {
     let transform = 2.5 * 512.0 * 9.0;
     (LogMel::features(samples) as f64, transform * (samples / 160) as f64)
+}
+
+/// Features and operations of one track's window.
+fn speech(config: &SpeechConfig, samples: usize) -> (f64, f64) {
+    let (features, width) = (config.features(samples) as f64, config.width as f64);
+    // Each block is a convolution of three taps and a square matrix.
+    let blocks = |rows: f64, blocks: &[usize]| blocks.len() as f64 * product(rows, 4.0 * width, width);
+    let fine =
+        product(2.0 * features, LogMel::FEATURE_DIM as f64, width) + blocks(2.0 * features, &config.fine);
+    let coarse = product(features, 2.0 * width, width) + blocks(features, &config.coarse);
+    (features, log_mel(samples).1 + fine + coarse)
 }
 
 /// Features and operations of one track's window.

@@ -234,7 +234,7 @@ impl Ablation {
             encoder: self.encoder.clone().filter(|_| stage == Stage::DualTrack),
             flame: self.flame.clone(),
             model,
-            recipe: self.recipe.stage(stage).clone(),
+            recipe: self.recipe.stage(stage)?.clone(),
             devices: 1,
         })
     }

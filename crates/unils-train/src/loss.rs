@@ -8,7 +8,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use unils::codec::{Codec, Quantized};
-use unils::generator::{Conditions, Generator, bit_cross_entropy};
+use unils::generator::{CausalGenerator, CausalInputs, Conditions, Generator, bit_cross_entropy};
 use unils::motion::{Group, Space};
 
 use crate::face_loss::{FaceErrors, FaceLoss};
@@ -32,11 +32,29 @@ pub struct CodecWeights {
     pub mesh: f64,
     /// The same for the lips' vertices.
     pub lips: f64,
+    /// Mean absolute error of all channels in units of their deviations. This and the next two are for blend shapes,
+    /// where rare events count as much as usual ones; the release has no such terms.
+    pub relative: f64,
+    /// Squared error of the frame-to-frame differences, in the same units.
+    pub relative_velocity: f64,
+    /// Squared error of the differences of those.
+    pub relative_acceleration: f64,
 }
 
 impl Default for CodecWeights {
     fn default() -> Self {
-        Self { quantizer: 1.0, motion: 1.0, pose: 8.0, velocity: 5.0, smoothness: 0.5, mesh: 2.0, lips: 0.1 }
+        Self {
+            quantizer: 1.0,
+            motion: 1.0,
+            pose: 8.0,
+            velocity: 5.0,
+            smoothness: 0.5,
+            mesh: 2.0,
+            lips: 0.1,
+            relative: 0.0,
+            relative_velocity: 0.0,
+            relative_acceleration: 0.0,
+        }
     }
 }
 
@@ -68,15 +86,25 @@ impl CodecLoss {
         let scales = codec.quantizer().losses(quantized);
         let count = scales.len() as f64;
         let quantizer = Tensor::cat(scales.into_iter().map(|scale| scale.total).collect(), 0).sum() / count;
-        Self {
-            terms: vec![
-                ("quantizer", quantizer * weights.quantizer),
-                ("motion", (predicted.clone() - truth.clone()).abs().mean() * weights.motion),
-                ("pose", (pose - true_pose).abs().mean() * weights.pose),
-                ("velocity", (velocity.clone() - true_velocity).square().mean() * weights.velocity),
-                ("smoothness", differences(velocity).square().mean() * weights.smoothness),
-            ],
+        let error = predicted.clone() - truth.clone();
+        let mut terms = vec![
+            ("quantizer", quantizer * weights.quantizer),
+            ("motion", error.clone().abs().mean() * weights.motion),
+            ("pose", (pose - true_pose).abs().mean() * weights.pose),
+            ("velocity", (velocity.clone() - true_velocity).square().mean() * weights.velocity),
+            ("smoothness", differences(velocity).square().mean() * weights.smoothness),
+        ];
+        if weights.relative > 0.0 {
+            let error = codec.in_deviations(error);
+            let velocity = differences(error.clone());
+            let acceleration = differences(velocity.clone());
+            terms.extend([
+                ("relative", error.abs().mean() * weights.relative),
+                ("relative_velocity", velocity.square().mean() * weights.relative_velocity),
+                ("relative_acceleration", acceleration.square().mean() * weights.relative_acceleration),
+            ]);
         }
+        Self { terms }
     }
 
     /// The same with the face's terms, mesh and lips: see [`FaceLoss::errors`].
@@ -116,6 +144,34 @@ pub fn pose_channels(space: Space) -> Vec<Range<usize>> {
 fn differences(x: Tensor<3>) -> Tensor<3> {
     let frames = x.dims()[1];
     x.clone().narrow(1, 1, frames - 1) - x.narrow(1, 0, frames - 1)
+}
+
+/// [`generator_loss`] for a block-causal generator: all windows of each clip in one pass. `batch.style` holds the
+/// people's manner, `(B, 3, M)`; the windows before a clip are not seen. A style or a voice that is taken away is zero.
+pub fn causal_loss(
+    generator: &CausalGenerator,
+    batch: &GeneratorBatch,
+    spoiling: &Spoiling,
+    masks: &mut Masks,
+) -> Tensor<1> {
+    let codec = generator.codec();
+    let quantizer = codec.quantizer();
+    let [samples, frames, _] = batch.motion.dims();
+    let style = generator.style_feature(batch.style.clone()) * masks.kept(samples, spoiling.style);
+    let voices =
+        batch.voices.clone().map(|voices| voices.map(|voice| voice * masks.kept(samples, spoiling.voice)));
+    let paths = masks.paths(spoiling, samples, generator.blocks().len());
+    let quantized = codec.quantize(codec.encode(batch.motion.clone()));
+    let [rows, tokens, width] = quantized.bits.dims();
+    let bits = quantized.bits.clone().reshape([samples, rows / samples * tokens, width]);
+    let inputs = CausalInputs {
+        style,
+        sums: quantized.sum.reshape([samples, frames, width]),
+        accumulated_next: quantizer.accumulated_next(quantized.coded_bits),
+        bits: bits.clone(),
+        voices,
+    };
+    bit_cross_entropy(generator.forward(&inputs, &paths), bits)
 }
 
 /// What a generator is trained on; raw motion `(B, T, M)` each.

@@ -26,18 +26,20 @@ pub struct Spoiling {
     pub voice: f64,
     /// Samples that skip a branch of the last block when there are 24; earlier and fewer blocks less, linearly.
     pub paths: f64,
+    /// Samples whose audio is made quieter or louder, the loudest clipped; only the speech stage reads it.
+    pub level: f64,
 }
 
 impl Default for Spoiling {
     fn default() -> Self {
-        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1 }
+        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1, level: 0.0 }
     }
 }
 
 impl Spoiling {
     /// Nothing is spoilt.
     pub const fn none() -> Self {
-        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0 }
+        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0, level: 0.0 }
     }
 
     /// Share of samples that skip a branch of block `block` of `depth`.
@@ -46,6 +48,9 @@ impl Spoiling {
         if depth < 2 { 0.0 } else { last * block as f64 / (depth - 1) as f64 }
     }
 }
+
+/// Range of a changed level, in decibels.
+const LEVELS_DB: [f64; 2] = [-25.0, 12.0];
 
 /// Sets these draws apart from the data's, which follow from the same seed.
 const STREAM: u64 = 0x6d61_736b;
@@ -100,6 +105,17 @@ impl Masks {
     pub fn kept(&mut self, batch: usize, share: f64) -> Tensor<3> {
         let kept = self.rows(batch, 1, |draw| if draw < share { 0.0 } else { 1.0 });
         Tensor::from_data(TensorData::new::<f32, _>(kept, [batch, 1, 1]), &self.device)
+    }
+
+    /// What each sample's audio is multiplied by: 1 but for the share of samples whose level changes.
+    pub fn levels(&mut self, batch: usize, share: f64) -> Vec<f32> {
+        let [low, high] = LEVELS_DB;
+        let draws = self.rows(batch, 2, |draw| draw as f32);
+        let level = |draw: &[f32]| {
+            let decibels = low + (high - low) * f64::from(draw[1]);
+            if f64::from(draw[0]) < share { 10.0_f64.powf(decibels / 20.0) as f32 } else { 1.0 }
+        };
+        draws.chunks_exact(2).map(level).collect()
     }
 
     /// Which bits of each scale but the last are flipped, `(B, p, C)` each; none at all without flips.

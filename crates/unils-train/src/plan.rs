@@ -9,7 +9,7 @@ pub fn dual_track_role(name: &str) -> Role {
     let has = |part: &str| name.split('.').any(|piece| piece == part);
     if has("self_audio_attn") || has("other_audio_attn") {
         Role::Trained
-    } else if ["code_token_embed", "logits_head", "self_attn", "ffn"].into_iter().any(has) {
+    } else if ["code_token_embed", "history_embed", "logits_head", "self_attn", "ffn"].into_iter().any(has) {
         Role::Adapted
     } else {
         Role::Frozen

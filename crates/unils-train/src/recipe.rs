@@ -1,13 +1,13 @@
 //! How a stage is trained: the numbers that a preset gives, and the release's rule for several devices.
 //!
 //! First thing that a training looks at. A preset is two files of one name: `configs/NAME.toml` says what the model
-//! is ([`ModelConfig`]), `configs/training/NAME.toml` how its three stages are trained ([`Recipe`]). The values of
+//! is ([`ModelConfig`]), `configs/training/NAME.toml` how its stages are trained ([`Recipe`]). The values of
 //! `paper` are the release's.
 //!
 //! ```
 //! use unils_train::recipe::{Recipe, Stage};
 //! let recipe = Recipe::preset("paper")?;
-//! let codec = recipe.stage(Stage::Codec);
+//! let codec = recipe.stage(Stage::Codec)?;
 //! assert_eq!((codec.steps, codec.batch), (200_000, 64));
 //! // On four devices: a quarter of the steps at four times the learning rate.
 //! assert_eq!(codec.on_devices(4).steps, 50_000);
@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use unils::checkpoint::toml_fault;
+use unils::codec::LONGEST_CLIP;
 use unils::model::ModelConfig;
 use unils::nn::AdapterConfig;
 use unils::{Error, Result};
@@ -25,6 +26,7 @@ use unils::{Error, Result};
 use crate::loss::CodecWeights;
 use crate::masks::Spoiling;
 use crate::optim::{AdamW, LearningRate};
+use crate::speech::SpeechWeights;
 
 /// What is trained, in the order in which it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,11 +38,13 @@ pub enum Stage {
     AudioFree,
     /// The conversational model: the prior with adapters, and attention to both voices.
     DualTrack,
+    /// A speech encoder of one's own, for the conversational model to listen through. Needs no other stage.
+    Speech,
 }
 
 impl Stage {
     /// All stages, in order.
-    pub const ALL: [Self; 3] = [Self::Codec, Self::AudioFree, Self::DualTrack];
+    pub const ALL: [Self; 4] = [Self::Codec, Self::AudioFree, Self::DualTrack, Self::Speech];
 
     /// The name in files and options.
     pub fn name(self) -> &'static str {
@@ -48,6 +52,7 @@ impl Stage {
             Self::Codec => "codec",
             Self::AudioFree => "audio_free",
             Self::DualTrack => "dual_track",
+            Self::Speech => "speech",
         }
     }
 }
@@ -66,6 +71,9 @@ pub struct StageRecipe {
     pub steps: u64,
     /// Samples of a step on each device: clips of one person, or dyads of which both people are predicted.
     pub batch: usize,
+    /// Frames of a clip, for a block-causal model, whose clips hold many windows; others take a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<usize>,
     /// Learning rate after warm-up, on one device.
     pub learning_rate: f64,
     /// Steps of linear warm-up from a tenth of the rate.
@@ -99,6 +107,9 @@ pub struct StageRecipe {
     /// Weights of the codec's loss terms; the other stages do not read them.
     #[serde(default)]
     pub codec_loss: CodecWeights,
+    /// Weights of the speech stage's loss terms; the other stages do not read them.
+    #[serde(default)]
+    pub speech_loss: SpeechWeights,
     /// What is left out or spoilt on purpose; the codec's stage does not read it.
     #[serde(default)]
     pub spoiling: Spoiling,
@@ -216,12 +227,16 @@ impl StageRecipe {
             ("spoiling.previous", self.spoiling.previous),
             ("spoiling.voice", self.spoiling.voice),
             ("spoiling.paths", self.spoiling.paths),
+            ("spoiling.level", self.spoiling.level),
             ("adapter.dropout", self.adapter.dropout),
         ];
         for (name, value) in shares {
             if !(0.0..=1.0).contains(&value) {
                 return fault(name, "a number from 0 to 1", &value);
             }
+        }
+        if self.clip.is_some_and(|clip| !(8..=LONGEST_CLIP).contains(&clip)) {
+            return fault("clip", &format!("8 to {LONGEST_CLIP} frames"), &self.clip.unwrap_or_default());
         }
         if self.batch == 0 || self.batch > 1 << 16 {
             return fault("batch", "1 to 65536", &self.batch);
@@ -257,7 +272,7 @@ fn set(table: &mut toml::Table, name: &str, value: &toml::Value) -> bool {
     }
 }
 
-/// How the three stages of a preset are trained.
+/// How the stages of a preset are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -267,6 +282,9 @@ pub struct Recipe {
     pub audio_free: StageRecipe,
     /// The conversational model.
     pub dual_track: StageRecipe,
+    /// The speech encoder; none where it is not one's own.
+    #[serde(default)]
+    pub speech: Option<StageRecipe>,
 }
 
 macro_rules! presets {
@@ -275,7 +293,7 @@ macro_rules! presets {
     };
 }
 
-const PRESETS: [(&str, &str); 4] = presets!["paper", "paper_small", "arkit_small", "tiny"];
+const PRESETS: [(&str, &str); 5] = presets!["paper", "paper_small", "live", "arkit_small", "tiny"];
 
 impl Recipe {
     /// The recipe of a preset; the model that goes with it is [`ModelConfig::preset`] of the same name.
@@ -302,23 +320,36 @@ impl Recipe {
     pub fn from_toml(text: &str, place: &str) -> Result<Self> {
         let recipe: Self =
             toml::from_str(text).map_err(|error| Error::config(place, toml_fault(text, &error)))?;
-        for stage in Stage::ALL {
-            recipe.stage(stage).validate(&format!("{place}: {stage}"))?;
+        for stage in recipe.stages() {
+            recipe.stage(stage)?.validate(&format!("{place}: {stage}"))?;
         }
         Ok(recipe)
     }
 
+    /// The stages that there are numbers for.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> {
+        Stage::ALL.into_iter().filter(|&stage| self.stage(stage).is_ok())
+    }
+
     /// One stage's recipe.
-    pub fn stage(&self, stage: Stage) -> &StageRecipe {
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the recipe has no such stage.
+    pub fn stage(&self, stage: Stage) -> Result<&StageRecipe> {
         match stage {
-            Stage::Codec => &self.codec,
-            Stage::AudioFree => &self.audio_free,
-            Stage::DualTrack => &self.dual_track,
+            Stage::Codec => Ok(&self.codec),
+            Stage::AudioFree => Ok(&self.audio_free),
+            Stage::DualTrack => Ok(&self.dual_track),
+            Stage::Speech => self.speech.as_ref().ok_or_else(|| {
+                Error::config("recipe", "no numbers for the speech stage")
+                    .with_hint("the preset live has a speech encoder of its own, which that stage trains")
+            }),
         }
     }
 }
 
-/// What a stage trains of a preset's model: the codec alone, the generator without its hearing, or all of it.
+/// What a stage trains of a preset's model: the codec alone, the generator without its hearing, all of it, or the speech
+/// encoder.
 ///
 /// # Errors
 /// [`Error::Config`] if the preset has no such part.
@@ -327,8 +358,11 @@ pub fn model_of_stage(model: &ModelConfig, stage: Stage) -> Result<ModelConfig> 
     let missing = |what: &str| {
         Err(Error::config(&model.preset, format!("the preset has no {what}, which {stage} needs")))
     };
+    if stage == Stage::Speech && model.own_encoder().is_none() {
+        return missing("speech encoder of its own");
+    }
     match (stage, &mut model.generator) {
-        (Stage::Codec, generator) => *generator = None,
+        (Stage::Codec | Stage::Speech, generator) => *generator = None,
         (_, None) => return missing("generator"),
         (Stage::AudioFree, Some(generator)) => generator.audio_dim = None,
         (Stage::DualTrack, Some(generator)) if generator.audio_dim.is_none() => {
@@ -336,10 +370,10 @@ pub fn model_of_stage(model: &ModelConfig, stage: Stage) -> Result<ModelConfig> 
         }
         (Stage::DualTrack, Some(_)) => {}
     }
-    if stage != Stage::DualTrack {
-        model.encoder = None;
-    } else if model.encoder.is_none() {
-        return missing("speech encoder");
+    match stage {
+        Stage::Codec | Stage::AudioFree => model.encoder = None,
+        Stage::DualTrack if model.encoder.is_none() => return missing("speech encoder"),
+        Stage::DualTrack | Stage::Speech => {}
     }
     Ok(model)
 }
@@ -353,11 +387,17 @@ mod tests {
         for name in Recipe::preset_names() {
             let recipe = Recipe::preset(name).unwrap();
             let model = ModelConfig::preset(name).unwrap();
-            for stage in Stage::ALL {
+            for stage in recipe.stages() {
                 model_of_stage(&model, stage).unwrap();
-                let text = toml::to_string(recipe.stage(stage)).unwrap();
-                assert_eq!(&toml::from_str::<StageRecipe>(&text).unwrap(), recipe.stage(stage));
+                let recipe = recipe.stage(stage).unwrap();
+                assert_eq!(
+                    &toml::from_str::<StageRecipe>(&toml::to_string(recipe).unwrap()).unwrap(),
+                    recipe
+                );
             }
+            // A speech encoder of one's own is there to be trained, and none other is.
+            let is_trained = recipe.stage(Stage::Speech).is_ok();
+            assert_eq!(model_of_stage(&model, Stage::Speech).is_ok(), is_trained, "{name}");
         }
         assert_eq!(Recipe::preset_names(), ModelConfig::preset_names());
     }

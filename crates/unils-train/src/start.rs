@@ -11,7 +11,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use unils::checkpoint::TensorFile;
 use unils::codec::CodecConfig;
 use unils::generator::GeneratorConfig;
-use unils::model::{ModelConfig, describe};
+use unils::model::{ENCODER_PREFIX, ModelConfig, describe};
 use unils::motion::Stats;
 use unils::nn::{TensorSource, name_hash};
 use unils::{Error, Result};
@@ -24,7 +24,7 @@ pub const CODEC_PREFIX: &str = "base_codec.";
 /// How a generator's training begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handover {
-    /// A codec, from scratch.
+    /// A codec or a speech encoder, from scratch.
     Nothing,
     /// Any generator, all of it new but the codec.
     Codec,
@@ -36,7 +36,7 @@ impl Handover {
     /// What a stage is handed; `is_single` leaves out the audio-free stage, as in the paper's ablation.
     pub fn of(stage: Stage, is_single: bool) -> Self {
         match stage {
-            Stage::Codec => Self::Nothing,
+            Stage::Codec | Stage::Speech => Self::Nothing,
             Stage::DualTrack if !is_single => Self::Prior,
             _ => Self::Codec,
         }
@@ -51,13 +51,23 @@ pub struct Start {
     /// What stands before a codec's names in `earlier`.
     earlier_codec: &'static str,
     stats: Option<Stats>,
+    /// Where the speech encoder's tensors come from, if they are not fresh.
+    encoder: Option<TensorFile>,
     seed: u64,
 }
 
 impl Start {
-    /// A codec's start: the statistics of its motion, everything else fresh.
-    pub fn fresh(stats: Stats, seed: u64) -> Self {
-        Self { handover: Handover::Nothing, earlier: None, earlier_codec: "", stats: Some(stats), seed }
+    /// A start from nothing: of a codec with the statistics of its motion, of a speech encoder without.
+    pub fn fresh(stats: Option<Stats>, seed: u64) -> Self {
+        Self { handover: Handover::Nothing, earlier: None, earlier_codec: "", stats, encoder: None, seed }
+    }
+
+    /// The same with the speech encoder of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`] if it cannot be read.
+    pub fn with_encoder(self, path: &Path) -> Result<Self> {
+        Ok(Self { encoder: Some(TensorFile::open(path)?), ..self })
     }
 
     /// A generator's start from the checkpoint of an earlier stage, which must be of the sizes of `model`.
@@ -81,7 +91,7 @@ impl Start {
             check_generator(path, earlier.generator.as_ref(), model.generator.as_ref())?;
         }
         let earlier_codec = if is_generator { CODEC_PREFIX } else { "" };
-        Ok(Self { handover, earlier: Some(file), earlier_codec, stats: None, seed })
+        Ok(Self { handover, earlier: Some(file), earlier_codec, stats: None, encoder: None, seed })
     }
 
     /// The name of a tensor in the earlier checkpoint, if that must have it.
@@ -99,6 +109,9 @@ impl Start {
     }
 
     fn earlier(&self, name: &str) -> Option<(&TensorFile, String)> {
+        if name.strip_prefix(ENCODER_PREFIX).is_some_and(|rest| rest.starts_with('.')) {
+            return Some((self.encoder.as_ref()?, name.to_owned()));
+        }
         Some((self.earlier.as_ref()?, self.earlier_name(name)?))
     }
 }

@@ -90,6 +90,7 @@ fn check_clips(
 ) -> usize {
     let store = ReleaseStore::open(folder.join("lmdb"), folder.join(metadata)).unwrap();
     let mut golden = Golden::open(&folder.join(file));
+    let view = if audio { View::Dyad } else { View::Motion };
     for (key, cases) in key_cases {
         let recording = match store.read(entry_of(&store, key), Want { audio, centred: true }) {
             Ok(recording) => recording,
@@ -98,7 +99,7 @@ fn check_clips(
         for &(case, start, style, clip) in *cases {
             let rule = ClipRule::release(clip);
             let draw = Draw { start, style: style.to_vec() };
-            let cut = rule.cut(&recording, 0..style.len(), &draw, audio).unwrap();
+            let cut = rule.cut(&recording, 0..style.len(), &draw, view).unwrap();
             golden.check(&format!("{case}.motion_code"), &cut.motion);
             golden.check(&format!("{case}.prev_motion_code"), &cut.previous);
             golden.check(&format!("{case}.style_motion_code"), &cut.style);
@@ -119,9 +120,10 @@ fn check_whole(
 ) -> usize {
     let store = ReleaseStore::open(folder.join("lmdb"), folder.join(metadata)).unwrap();
     let mut golden = Golden::open(&folder.join(file));
+    let view = if audio { View::Dyad } else { View::Motion };
     for &(case, key, style) in cases {
         let recording = store.read(entry_of(&store, key), Want { audio, centred: true }).unwrap();
-        let whole = ClipRule::release(style).whole(&recording, 0..recording.tracks.len(), audio).unwrap();
+        let whole = ClipRule::release(style).whole(&recording, 0..recording.tracks.len(), view).unwrap();
         assert_eq!(whole.frames, recording.frames());
         golden.check(&format!("{case}.motion_code"), &whole.motion);
         golden.check(&format!("{case}.style_motion_code"), &whole.style);

@@ -37,7 +37,7 @@ impl Memory {
             let name = format!("r{number}");
             let people =
                 ["a", "b"].map(|person| Participant { name: format!("{name}-{person}"), speaker: None });
-            Entry { name, split: Split::Train, frames, participants: people.to_vec() }
+            Entry { name, split: Split::Train, frames, participants: people.to_vec(), has_audio: true }
         });
         Self { entries: entries.collect(), bad: bad.to_vec(), reads: AtomicUsize::new(0) }
     }
@@ -130,7 +130,7 @@ fn samples_are_the_clips_that_their_sources_say() {
         assert_eq!((batch.size, batch.people, batch.sources.len()), (7, 2, 7));
         for (index, (item, draw)) in batch.sources.iter().enumerate() {
             let recording = store.read(item.entry, Want { audio: true, centred: true }).unwrap();
-            let clip = rule.cut(&recording, 0..2, draw, true).unwrap();
+            let clip = rule.cut(&recording, 0..2, draw, View::Dyad).unwrap();
             assert!(
                 draw.start + 30 <= recording.frames()
                     && draw.style.iter().all(|style| style + 10 <= recording.frames())
@@ -320,15 +320,18 @@ fn evaluation_goes_through_whole_recordings() {
     assert_eq!(train.len(), 4);
     assert!(train.iter().all(|whole| whole.as_ref().unwrap().style.len() == 100 * 55));
     let recording = dyad("r", 1, 30);
-    let error =
-        ClipRule::release(20).cut(&recording, 0..1, &Draw { start: 11, style: vec![0] }, false).unwrap_err();
+    let error = ClipRule::release(20)
+        .cut(&recording, 0..1, &Draw { start: 11, style: vec![0] }, View::Motion)
+        .unwrap_err();
     assert!(error.to_string().contains("30 frames, a clip of 20 at 11"), "{error}");
     assert!(
-        ClipRule::release(20).cut(&recording, 0..3, &Draw { start: 0, style: vec![0; 3] }, false).is_err()
+        ClipRule::release(20)
+            .cut(&recording, 0..3, &Draw { start: 0, style: vec![0; 3] }, View::Motion)
+            .is_err()
     );
     assert!(
         ClipRule::release(20)
-            .cut(&recording, 0..1, &Draw { start: usize::MAX, style: vec![0] }, false)
+            .cut(&recording, 0..1, &Draw { start: usize::MAX, style: vec![0] }, View::Motion)
             .is_err()
     );
 }

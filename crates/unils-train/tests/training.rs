@@ -19,7 +19,7 @@ use unils_train::trainer::{Ending, Event, Trainer, TrainerOptions};
 
 /// A short run of the tiny preset.
 fn config(stage: Stage, data: &Path, steps: u64) -> RunConfig {
-    let mut recipe = Recipe::preset("tiny").unwrap().stage(stage).clone();
+    let mut recipe = Recipe::preset("tiny").unwrap().stage(stage).unwrap().clone();
     (recipe.steps, recipe.batch, recipe.check_every, recipe.log_every, recipe.warmup) = (steps, 4, 100, 1, 3);
     RunConfig {
         stage,

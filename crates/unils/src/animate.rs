@@ -26,7 +26,7 @@ use crate::generator::Sampling;
 use crate::model::Model;
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
 pub use crate::session::StageTimes;
-use crate::session::{WindowStart, WindowStream, step_windows};
+use crate::session::{Due, Stream, StreamOptions, Timing, step};
 
 /// How a conversation is animated.
 #[derive(Debug, Clone)]
@@ -72,7 +72,8 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Animator<'a> {
     model: &'a Model,
-    stream: WindowStream,
+    stream: Stream,
+    timing: Timing,
     times: StageTimes,
 }
 
@@ -82,24 +83,34 @@ impl<'a> Animator<'a> {
     /// # Errors
     /// [`Error::Argument`] or [`Error::Motion`] when an option does not fit the model.
     pub fn new(model: &'a Model, participants: usize, options: &AnimateOptions) -> Result<Self> {
-        let start = WindowStart {
+        let start = StreamOptions {
             participants,
             sampling: options.sampling,
             seed: options.seed,
             style: options.style.as_ref(),
             previous: options.previous.as_ref(),
         };
-        Ok(Self { model, stream: WindowStream::begin(model, &start)?, times: StageTimes::default() })
+        Ok(Self {
+            model,
+            stream: Stream::begin(model, &start)?,
+            timing: Timing::of(model),
+            times: StageTimes::default(),
+        })
     }
 
-    /// Samples of a window.
+    /// Samples that a window is made from: its own, and those of the model's look-ahead behind it.
+    pub fn heard_samples(&self) -> usize {
+        self.timing.heard_samples()
+    }
+
+    /// Samples from one window to the next.
     pub fn window_samples(&self) -> usize {
-        self.window_frames() * SAMPLES_PER_FRAME
+        self.timing.window_frames * SAMPLES_PER_FRAME
     }
 
     /// Frames of a window.
     pub fn window_frames(&self) -> usize {
-        self.model.generator().codec().window()
+        self.timing.window_frames
     }
 
     /// Time spent so far.
@@ -107,15 +118,54 @@ impl<'a> Animator<'a> {
         self.times
     }
 
-    /// The next window's motion, (participants, frames, channels) row-major, from its two tracks at 16 kHz.
+    /// The next window's motion, (participants, frames, channels) row-major, from both tracks at 16 kHz:
+    /// [`Animator::heard_samples`] each, which go on [`Animator::window_samples`] after those of the window before.
     ///
     /// # Errors
     /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
-    pub fn window(&mut self, tracks: &[Vec<f32>; 2]) -> Result<Vec<f32>> {
-        let [own, partner] = tracks;
-        let due = &mut [(&mut self.stream, [own.as_slice(), partner.as_slice()])];
-        let mut windows = step_windows(self.model, due, &mut self.times)?;
+    pub fn window(&mut self, tracks: [&[f32]; 2]) -> Result<Vec<f32>> {
+        let due = vec![Due { stream: &mut self.stream, tracks }];
+        let mut windows = step(self.model, due, &mut self.times)?;
         Ok(windows.pop().unwrap_or_default())
+    }
+}
+
+/// Both tracks of a conversation from the next window on.
+struct Ahead<'c> {
+    conversation: &'c mut Conversation,
+    tracks: [Vec<f32>; 2],
+    /// Samples that are the conversation's own, not silence behind its end.
+    valid: usize,
+    is_over: bool,
+}
+
+impl<'c> Ahead<'c> {
+    fn new(conversation: &'c mut Conversation) -> Self {
+        Self { conversation, tracks: [Vec::new(), Vec::new()], valid: 0, is_over: false }
+    }
+
+    /// Reads until `samples` are there, silence behind the end; false when nothing of the conversation is left.
+    fn fill(&mut self, samples: usize) -> Result<bool> {
+        while !self.is_over && self.valid < samples {
+            match self.conversation.read(samples - self.valid)? {
+                None => self.is_over = true,
+                Some(part) => {
+                    for (track, new) in self.tracks.iter_mut().zip(&part.tracks) {
+                        track.truncate(self.valid);
+                        track.extend_from_slice(&new[..part.valid]);
+                    }
+                    self.valid += part.valid;
+                }
+            }
+        }
+        self.tracks.iter_mut().for_each(|track| track.resize(samples.max(track.len()), 0.0));
+        Ok(self.valid > 0)
+    }
+
+    /// Drops the samples of a window.
+    fn advance(&mut self, samples: usize) {
+        self.valid = self.valid.saturating_sub(samples);
+        self.tracks.iter_mut().for_each(|track| drop(track.drain(..samples)));
     }
 }
 
@@ -153,9 +203,11 @@ pub fn animate_timed(
     let mut done = 0u64;
     let expected = conversation.expected_samples();
     let frames_expected = expected.map(|samples| samples.div_ceil(SAMPLES_PER_FRAME as u64));
-    while let Some(window) = conversation.read(animator.window_samples())? {
-        let motion = animator.window(&window.tracks)?;
-        let frames = window.valid.div_ceil(SAMPLES_PER_FRAME);
+    let mut ahead = Ahead::new(conversation);
+    while ahead.fill(animator.heard_samples())? {
+        let motion = animator.window(ahead.tracks.each_ref().map(Vec::as_slice))?;
+        let frames = ahead.valid.div_ceil(SAMPLES_PER_FRAME).min(animator.window_frames());
+        ahead.advance(animator.window_samples());
         for (track, motion) in tracks.iter_mut().zip(motion.chunks_exact(motion.len() / participants)) {
             track.push(&motion[..frames * channels])?;
         }

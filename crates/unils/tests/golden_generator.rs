@@ -59,9 +59,9 @@ fn check_forward(
         check(format!("block{index}.after_self_attn"), &x);
         if let Some(voices) = &conditions.voices {
             let heard = generator.listen(index, voices);
-            x = block.own.as_ref().unwrap().forward(x, generator.rotary(), &heard[0]);
+            x = block.own.as_ref().unwrap().forward(x, generator.rotary(), &heard[0], None);
             check(format!("block{index}.after_self_audio"), &x);
-            x = block.partner.as_ref().unwrap().forward(x, generator.rotary(), &heard[1]);
+            x = block.partner.as_ref().unwrap().forward(x, generator.rotary(), &heard[1], None);
             check(format!("block{index}.after_other_audio"), &x);
         }
         x = block.feed_forward.forward(x);
@@ -275,8 +275,16 @@ fn other_sizes_give_the_same_both_ways() {
         (vec![2, 3, 11], 16, 80, 5, 2, Some(24)),
         (vec![1, 2, 3, 4, 5, 6], 5, 24, 3, 2, None),
     ] {
-        let codec = CodecConfig { motion_dim: 55, width: 36, heads: 3, depth: 1, code_width, schedule };
-        let config = GeneratorConfig { width, heads, depth, audio_dim, hearing: Hearing::Both };
+        let codec = CodecConfig {
+            motion_dim: 55,
+            width: 36,
+            heads: 3,
+            depth: 1,
+            code_width,
+            schedule,
+            ..codec_config()
+        };
+        let config = GeneratorConfig { width, heads, depth, audio_dim, hearing: Hearing::Both, causal: None };
         let run = |pack, way| {
             let device = Device::flex();
             let source = RandomWeights { seed: 3 };

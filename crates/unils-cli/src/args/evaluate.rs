@@ -78,7 +78,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE", help_heading = "Face")]
     pub head: Option<PathBuf>,
 
-    /// Folder of the speech encoder, Hugging Face layout [default: from the cache]
+    /// Speech encoder: a folder in Hugging Face layout, or a run of the speech stage [default: the model's own, or from the cache]
     #[arg(long, value_name = "FOLDER", help_heading = "Model")]
     pub encoder: Option<PathBuf>,
     /// Motion statistics (JSON) that replace the checkpoint's own

@@ -5,6 +5,7 @@ mod bench;
 mod corpus;
 mod data;
 mod evaluate;
+mod evidence;
 mod faces;
 mod serve;
 mod train;
@@ -21,6 +22,7 @@ pub use self::bench::{Bench, BenchCommand, BenchLive};
 pub use self::corpus::{Corpus, CorpusBuild, CorpusCommand, CorpusPreview, CorpusRates};
 pub use self::data::{Data, DataCheck, DataCommand, DataImport, DataStats, StoreArguments};
 pub use self::evaluate::{Against, Evaluate, Predict};
+pub use self::evidence::Evidence;
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
 pub use self::serve::Serve;
 pub use self::train::Train;
@@ -61,6 +63,8 @@ pub enum Command {
     Train(Box<Train>),
     /// Score a model, its codec or a baseline on whole recordings
     Evaluate(Box<Evaluate>),
+    /// Measure what the paper does not: lips, liveliness and answers, on a corpus and on real voices
+    Evidence(Box<Evidence>),
     /// Train and score the variants of the recipe, side by side
     Ablate(Box<Ablate>),
     /// Show what an audio, motion, checkpoint or configuration file holds
@@ -83,8 +87,10 @@ Examples:
       a stereo file: a speaker a channel; a mono file: the partner is silent
   unils animate alice.m4a bob.mp3 -o talk.mp4 -o talk.npz
       a file a speaker; a video of two faces and its motion from one run
+  unils animate talk.wav -o talk.npz --checkpoint released
+      the released weights, as `unils fetch` got them
   unils animate talk.wav -o talk.npz --checkpoint unils.pt --encoder wav2vec2-xls-r-300m
-      model files from elsewhere than the cache of `unils fetch`
+      model files from elsewhere
   unils animate meeting.wav --channels 2,5 -o talk.json --seed 7 --style happy.npz
       two channels of eight as the two voices, in the manner of a clip";
 
@@ -111,7 +117,7 @@ pub struct Animate {
     /// Motion that comes right before the start
     #[arg(long, value_name = "FILE", help_heading = "Motion")]
     pub previous: Option<PathBuf>,
-    /// Smooth the motion with the release's filter (the default)
+    /// Smooth the motion with the release's filter (the default for models of long windows)
     #[arg(long, overrides_with = "no_smooth", help_heading = "Motion")]
     pub smooth: bool,
     /// Leave the motion as generated
@@ -134,10 +140,11 @@ pub struct Animate {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArguments {
-    /// Generator: a released .pt, or our .safetensors [default: from the cache]
+    /// Generator: a released .pt, our .safetensors, a training's folder, or `released` for what `unils fetch` got
+    /// [default: the model that ships]
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Folder of the speech encoder, Hugging Face layout [default: from the cache]
+    /// Speech encoder: a folder in Hugging Face layout, or a run of the speech stage [default: the model's own, or from the cache]
     #[arg(long, value_name = "FOLDER")]
     pub encoder: Option<PathBuf>,
     /// Motion statistics (JSON) that replace the checkpoint's own

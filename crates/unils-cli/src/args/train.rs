@@ -48,8 +48,8 @@ pub struct Train {
     /// Motion statistics (JSON) for the codec [default: those of the training split]
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
-    /// Folder of the speech encoder, if it has weights, Hugging Face layout
-    #[arg(long, value_name = "FOLDER")]
+    /// The speech encoder, if it has weights: a folder in Hugging Face layout, or the run of the speech stage
+    #[arg(long, value_name = "PATH")]
     pub encoder: Option<PathBuf>,
     /// FLAME model for the codec's mesh terms on FLAME motion [default: no such terms]
     #[arg(long, value_name = "FILE")]
@@ -101,6 +101,8 @@ pub enum StageName {
     AudioFree,
     /// The conversational model, which hears both voices
     DualTrack,
+    /// The speech encoder of a preset that has one of its own
+    Speech,
 }
 
 impl From<StageName> for Stage {
@@ -109,6 +111,7 @@ impl From<StageName> for Stage {
             StageName::Codec => Self::Codec,
             StageName::AudioFree => Self::AudioFree,
             StageName::DualTrack => Self::DualTrack,
+            StageName::Speech => Self::Speech,
         }
     }
 }

@@ -169,8 +169,9 @@ fn write(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> R
 }
 
 fn markdown(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> String {
-    let stage =
-        |stage: Stage| Recipe::preset(&arguments.preset).map(|recipe| recipe.stage(stage).steps).unwrap_or(0);
+    let stage = |stage: Stage| {
+        Recipe::preset(&arguments.preset).and_then(|recipe| Ok(recipe.stage(stage)?.steps)).unwrap_or(0)
+    };
     let mut text = format!("# Ablation of the recipe: {}\n\n", arguments.preset);
     let mut line = |line: String| {
         // Writing to a string does not fail.

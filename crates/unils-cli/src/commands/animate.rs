@@ -9,14 +9,16 @@ use serde::Serialize;
 use unils::animate::{AnimateOptions, StageTimes, animate_timed};
 use unils::audio::{Conversation, ConversationOptions, TrackSummary};
 use unils::checkpoint::TensorFile;
+use unils::device::DeviceKind;
 use unils::file::{ReadOptions, read_motion};
 use unils::generator::Sampling;
-use unils::model::{Model, ModelFiles, describe};
+use unils::model::{Model, ModelFiles, Network, SHIPPED, describe};
 use unils::motion::{Motion, SAMPLES_PER_FRAME};
 use unils::nn::LoadReport;
 use unils::{Error, Result};
 use unils_render::export::{Format, check_outputs};
 use unils_render::video::{MixOptions, VoiceMix};
+use unils_train::run::find_checkpoint;
 
 use super::{Context, faces, limit_threads, render};
 use crate::args::{Animate, ModelArguments, SamplingArguments};
@@ -89,16 +91,18 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
     let sound = sound.transpose()?;
     limit_threads(&arguments.compute)?;
     let files = locate(&arguments.model)?;
-    context.reporter.note(format_args!("loading {}", files.checkpoint.display()));
+    let checkpoint = files.as_ref().map_or_else(|| SHIPPED.into(), |files| files.checkpoint.clone());
+    context.reporter.note(format_args!("loading {}", checkpoint.display()));
     let started = Instant::now();
-    let model = Model::open(&files, arguments.compute.device)?;
+    let model = open(files.as_ref(), arguments.compute.device)?;
     let load = started.elapsed().as_secs_f64();
     let options = AnimateOptions {
         sampling: sampling(&arguments.sampling, model.config().sampling),
         seed: arguments.sampling.seed,
         style,
         previous,
-        smooth: !arguments.no_smooth,
+        // Windows that see their past meet without seams: there is nothing to smooth.
+        smooth: arguments.smooth || !arguments.no_smooth && matches!(model.network(), Network::Windowed(_)),
         participants: arguments.participants.map(usize::from),
     };
     let started = Instant::now();
@@ -117,8 +121,8 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
         notices,
         preset: model.config().preset.clone(),
         loaded: model.reports().iter().cloned().collect(),
-        checkpoint: files.checkpoint,
-        encoder: model.encoder().and(files.encoder),
+        checkpoint,
+        encoder: model.encoder().and(files.and_then(|files| files.encoder)),
         device: arguments.compute.device.to_string(),
         seed: options.seed,
         sampling: options.sampling,
@@ -153,17 +157,42 @@ fn animate(
     })
 }
 
-/// Model files as named, or from the cache.
-pub(super) fn locate(arguments: &ModelArguments) -> Result<ModelFiles> {
+/// What stands for the released model, as `unils fetch` has put it into the cache.
+const RELEASED: &str = "released";
+
+/// The model's files, `None` for the model that ships.
+pub(super) fn locate(arguments: &ModelArguments) -> Result<Option<ModelFiles>> {
     let checkpoint = match &arguments.checkpoint {
-        Some(path) => path.clone(),
-        None => Cache::locate()?.checkpoint()?,
+        Some(path) if path.as_os_str() == RELEASED => Cache::locate()?.checkpoint()?,
+        Some(path) => find_checkpoint(path)?,
+        None => {
+            let alone = [
+                ("--encoder", arguments.encoder.is_some()),
+                ("--stats", arguments.stats.is_some()),
+                ("--preset", arguments.preset.is_some()),
+            ];
+            return match alone.into_iter().find(|(_, is_given)| *is_given) {
+                None => Ok(None),
+                Some((name, _)) => Err(Error::argument(name, "the shipped model has its own").with_hint(
+                    format!("name the model that it is for: --checkpoint FILE, or --checkpoint {RELEASED}"),
+                )),
+            };
+        }
     };
     let encoder = match &arguments.encoder {
-        Some(folder) => Some(folder.clone()),
+        Some(path) => Some(find_checkpoint(path)?),
         None => cached_encoder(&checkpoint, arguments.preset.as_deref())?,
     };
-    Ok(ModelFiles { checkpoint, encoder, stats: arguments.stats.clone(), preset: arguments.preset.clone() })
+    let (stats, preset) = (arguments.stats.clone(), arguments.preset.clone());
+    Ok(Some(ModelFiles { checkpoint, encoder, stats, preset }))
+}
+
+/// Opens a model by its files, or the one that ships.
+pub(super) fn open(files: Option<&ModelFiles>, device: DeviceKind) -> Result<Model> {
+    match files {
+        Some(files) => Model::open(files, device),
+        None => Model::shipped(device),
+    }
 }
 
 /// The weights that the checkpoint listens through, if it listens and through any.

@@ -94,7 +94,7 @@ fn measure(arguments: &Bench, threads: Option<usize>, context: Context) -> Resul
     let started = Instant::now();
     let model = Model::random(&config, 0, arguments.device)?;
     let load = started.elapsed().as_secs_f64();
-    let window = model.generator().codec().window();
+    let window = model.codec().window();
     let window_seconds = window as f64 / FPS;
     let one = |seconds: f64| one_run(&model, arguments, seconds);
     one(window_seconds.min(arguments.seconds))?;

@@ -133,7 +133,7 @@ fn files(arguments: &Evaluate, checkpoint: Option<PathBuf>, hears: bool) -> Resu
     let checkpoint = checkpoint.unwrap_or_default();
     let encoder = match &arguments.encoder {
         _ if !hears => None,
-        Some(folder) => Some(folder.clone()),
+        Some(path) => Some(find_checkpoint(path)?),
         None => cached_encoder(&checkpoint, arguments.preset.as_deref())?,
     };
     let (stats, preset) = (arguments.stats.clone(), arguments.preset.clone());

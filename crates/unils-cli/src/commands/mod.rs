@@ -10,6 +10,7 @@ mod corpus;
 mod data;
 mod doctor;
 mod evaluate;
+mod evidence;
 mod faces;
 mod fetch;
 mod fit;
@@ -45,6 +46,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Data(arguments) => data::run(&arguments, context),
         Command::Train(arguments) => train::run(&arguments, context),
         Command::Evaluate(arguments) => evaluate::run(&arguments, context),
+        Command::Evidence(arguments) => evidence::run(&arguments, context),
         Command::Ablate(arguments) => ablate::run(&arguments, context),
         Command::Inspect(arguments) => inspect::run(&arguments, context),
         Command::Convert(arguments) => convert::run(&arguments, context),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use unils::file::{ReadOptions, read_motion};
-use unils::model::Model;
+use unils::model::SHIPPED;
 use unils::session::Timing;
 use unils_server::{Server, ServerOptions};
 
-use super::animate::locate;
+use super::animate::{locate, open};
 use super::{Context, limit_threads};
 use crate::args::Serve;
 use crate::interrupt::{self, Graceful};
@@ -54,8 +54,9 @@ pub fn run(arguments: &Serve, context: Context) -> anyhow::Result<()> {
     };
     limit_threads(&arguments.compute)?;
     let files = locate(&arguments.model)?;
-    context.reporter.note(format_args!("loading {}", files.checkpoint.display()));
-    let model = Arc::new(Model::open(&files, arguments.compute.device)?);
+    let checkpoint = files.as_ref().map_or_else(|| SHIPPED.into(), |files| files.checkpoint.clone());
+    context.reporter.note(format_args!("loading {}", checkpoint.display()));
+    let model = Arc::new(open(files.as_ref(), arguments.compute.device)?);
     let timing = Timing::of(&model);
     let (max_sessions, asks_for_token) = (options.max_sessions, options.token.is_some());
     let _graceful = Graceful::begin();

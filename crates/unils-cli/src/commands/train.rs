@@ -137,7 +137,7 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
         Some(path) => Recipe::from_toml(&read_text(path)?, &path.display().to_string())?,
         None => Recipe::preset(preset)?,
     };
-    let mut recipe = recipe.stage(stage).clone();
+    let mut recipe = recipe.stage(stage)?.clone();
     for setting in &arguments.settings {
         recipe = recipe.with(setting)?;
     }
@@ -145,8 +145,8 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
         let error = Error::argument("--single-stage", format!("{stage} has no stage to leave out"));
         return Err(error.with_hint("it is for dual_track").into());
     }
-    if arguments.from.is_some() && stage == Stage::Codec {
-        let error = Error::argument("--from", "the codec is the first stage: it starts from nothing");
+    if arguments.from.is_some() && matches!(stage, Stage::Codec | Stage::Speech) {
+        let error = Error::argument("--from", format!("{stage} is a first stage: it starts from nothing"));
         return Err(error.with_hint("leave it out").into());
     }
     if arguments.stats.is_some() && stage != Stage::Codec {
@@ -157,6 +157,7 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
     let absolute =
         |path: &PathBuf| std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()));
     let from = arguments.from.as_deref().map(find_checkpoint).transpose()?;
+    let encoder = arguments.encoder.as_deref().map(find_checkpoint).transpose()?;
     Ok(RunConfig {
         stage,
         seed: arguments.seed.unwrap_or(0),
@@ -168,7 +169,7 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
         },
         from: from.as_ref().map(absolute).transpose()?,
         stats: arguments.stats.as_ref().map(absolute).transpose()?,
-        encoder: arguments.encoder.as_ref().map(absolute).transpose()?,
+        encoder: encoder.as_ref().map(absolute).transpose()?,
         flame: arguments.flame.as_ref().map(absolute).transpose()?,
         model: model_of_stage(&model, stage)?,
         recipe: recipe.on_devices(devices),
@@ -255,7 +256,9 @@ impl Watch {
             self.best = Some(check.loss);
         }
         let best = if check.is_best { ", the best so far" } else { "" };
-        self.meter.note(format_args!("step {}: validation loss {:.4}{best}", check.step, check.loss));
+        let scores: String =
+            check.scores.iter().map(|(name, value)| format!("; {name} {value:.3}")).collect();
+        self.meter.note(format_args!("step {}: validation loss {:.4}{best}{scores}", check.step, check.loss));
     }
 
     fn keep(&mut self, done: Result<()>) {

@@ -15,6 +15,7 @@ use unils::motion::SAMPLES_PER_FRAME;
 use unils::{Error, Result};
 
 use super::chance::Chance;
+use super::sounds::sounds_of;
 use super::store::{Entry, Recording, Samples, Split, Track};
 
 /// Lengths of clips and where they start, in frames.
@@ -26,6 +27,9 @@ pub struct ClipRule {
     pub previous: usize,
     /// Length of the style clip; may be 0.
     pub style: usize,
+    /// In place of a style clip, the three rows of the person's manner over the whole recording: `style` is 3, and the
+    /// store is [`Calibrated`](super::Calibrated).
+    pub manner: bool,
     /// Distance between the starts of a recording's clips.
     pub stride: usize,
     /// A start moves on by a random number of frames below this.
@@ -37,7 +41,7 @@ pub struct ClipRule {
 impl ClipRule {
     /// The release's rule for clips of that length: previous window and style as long as the clip.
     pub fn release(clip: usize) -> Self {
-        Self { clip, previous: clip, style: clip, stride: 50, jitter: 50, shortest: 100 }
+        Self { clip, previous: clip, style: clip, manner: false, stride: 50, jitter: 50, shortest: 100 }
     }
 
     /// Whether a recording of that length is used.
@@ -55,7 +59,8 @@ impl ClipRule {
             let last = if split == Split::Train { entry.frames - self.clip } else { 1 };
             let people = entry.participants.len();
             let views: Vec<Range<usize>> = match view {
-                View::Motion => (0..people).map(|person| person..person + 1).collect(),
+                View::Voice if !entry.has_audio => Vec::new(),
+                View::Motion | View::Voice => (0..people).map(|person| person..person + 1).collect(),
                 View::Dyad if people == 2 => std::iter::once(0..2).collect(),
                 View::Dyad => Vec::new(),
             };
@@ -80,7 +85,7 @@ impl ClipRule {
     /// # Errors
     /// [`Error::Argument`] if the clip or a style does not lie in the recording; [`Error::Audio`] if audio is wanted
     /// and a track has none.
-    pub fn cut(&self, recording: &Recording, people: Range<usize>, draw: &Draw, audio: bool) -> Result<Clip> {
+    pub fn cut(&self, recording: &Recording, people: Range<usize>, draw: &Draw, view: View) -> Result<Clip> {
         let frames = recording.frames();
         let inside = |start: usize, length: usize| start.checked_add(length).is_some_and(|end| end <= frames);
         let tracks = recording.tracks.get(people.clone()).filter(|tracks| tracks.len() == draw.style.len());
@@ -106,9 +111,17 @@ impl ClipRule {
             let before = self.previous.min(draw.start);
             clip.previous.resize(clip.previous.len() + (self.previous - before) * width, 0.0);
             clip.previous.extend_from_slice(rows(track, draw.start - before, before, width));
-            clip.style.extend_from_slice(rows(track, style, self.style, width));
-            if audio {
+            if self.manner {
+                let person = track.person.as_ref().ok_or_else(|| uncalibrated(&recording.name))?;
+                clip.style.extend_from_slice(&person.manner);
+            } else {
+                clip.style.extend_from_slice(rows(track, style, self.style, width));
+            }
+            if view.audio() {
                 append_audio(&mut clip.audio, track, draw.start, self.clip, &recording.name)?;
+            }
+            if view == View::Voice {
+                clip.sounds.extend(sounds_of(track, draw.start, self.clip));
             }
         }
         Ok(clip)
@@ -119,7 +132,7 @@ impl ClipRule {
     /// # Errors
     /// [`Error::Argument`] if the recording is shorter than a style clip; [`Error::Audio`] if audio is wanted and a
     /// track has none.
-    pub fn whole(&self, recording: &Recording, people: Range<usize>, audio: bool) -> Result<Whole> {
+    pub fn whole(&self, recording: &Recording, people: Range<usize>, view: View) -> Result<Whole> {
         let frames = recording.frames();
         let room = frames.checked_sub(self.style).ok_or_else(|| {
             let what = format!("{frames} frames, shorter than a style clip of {}", self.style);
@@ -127,7 +140,7 @@ impl ClipRule {
         })?;
         let style = vec![(frames / 2).min(room); people.len()];
         let all = Self { clip: frames, previous: 0, ..*self };
-        let clip = all.cut(recording, people.clone(), &Draw { start: 0, style }, audio)?;
+        let clip = all.cut(recording, people.clone(), &Draw { start: 0, style }, view)?;
         let speech = recording.tracks[people].iter().map(|track| track.speech.clone()).collect();
         Ok(Whole {
             name: recording.name.clone(),
@@ -161,6 +174,11 @@ fn append_audio(audio: &mut Vec<f32>, track: &Track, start: usize, frames: usize
     }
 }
 
+fn uncalibrated(name: &str) -> Error {
+    Error::motion(name, "the rule asks for people's manner, which the store does not know")
+        .with_hint("read the recordings through a Calibrated store")
+}
+
 fn no_audio(name: &str, track: &str) -> Error {
     Error::audio(name, format!("{track} has no audio"))
         .with_hint("take the recording out of the listing, or train on motion only")
@@ -173,20 +191,23 @@ pub enum View {
     Motion,
     /// Both participants of the recordings that have two, with audio: dual-track stage.
     Dyad,
+    /// Each participant of the recordings that have audio for itself, with audio and what is said, the rest pose taken
+    /// out of the motion: speech stage.
+    Voice,
 }
 
 impl View {
     /// Participants of a sample.
     pub fn people(self) -> usize {
         match self {
-            Self::Motion => 1,
+            Self::Motion | Self::Voice => 1,
             Self::Dyad => 2,
         }
     }
 
     /// Whether samples have audio.
     pub fn audio(self) -> bool {
-        self == Self::Dyad
+        self != Self::Motion
     }
 }
 
@@ -223,6 +244,8 @@ pub struct Clip {
     pub style: Vec<f32>,
     /// (P, clip * 640); empty without audio.
     pub audio: Vec<f32>,
+    /// (P, clip), numbers of [`SOUNDS`](super::SOUNDS); empty but for [`View::Voice`].
+    pub sounds: Vec<u8>,
 }
 
 /// A whole recording for validation and test; all lists are row-major, participant by participant.

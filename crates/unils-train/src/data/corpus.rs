@@ -57,6 +57,7 @@ impl CorpusStore {
             name: line.name.clone(),
             split: line.split,
             frames: line.frames,
+            has_audio: line.audio.is_some(),
             participants: line
                 .participants
                 .iter()

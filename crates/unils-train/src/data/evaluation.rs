@@ -35,7 +35,7 @@ impl Iterator for Evaluation {
         let want = Want { audio: self.view.audio(), centred: true };
         let read = self.store.read(item.entry, want).and_then(|recording| {
             let place = record_place(self.store.place(), &recording.name);
-            self.rule.whole(&recording, item.people, want.audio).map_err(|error| within(&place, error))
+            self.rule.whole(&recording, item.people, self.view).map_err(|error| within(&place, error))
         });
         Some(read)
     }

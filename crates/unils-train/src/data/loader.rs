@@ -133,6 +133,8 @@ pub struct Batch {
     pub style: Vec<f32>,
     /// (P, B, clip * 640); empty for motion alone.
     pub audio: Vec<f32>,
+    /// (P, B, clip), numbers of [`SOUNDS`](super::SOUNDS); empty but for [`View::Voice`].
+    pub sounds: Vec<u8>,
     /// Where each sample is from.
     pub sources: Vec<(Item, Draw)>,
 }
@@ -230,20 +232,17 @@ impl Loader {
             previous: zeros(rule.previous * width),
             style: zeros(rule.style * width),
             audio: zeros(if view.audio() { rule.clip * SAMPLES_PER_FRAME } else { 0 }),
+            sounds: vec![0; if view == View::Voice { people * size * rule.clip } else { 0 }],
             sources: Vec::with_capacity(size),
         };
         for index in 0..size {
             let row = self.receive()?;
-            let place = |from: &[f32], to: &mut [f32]| {
-                let length = from.len() / people;
-                for (person, part) in from.chunks_exact(length.max(1)).enumerate() {
-                    to[span(person * size + index, length)].copy_from_slice(part);
-                }
-            };
-            place(&row.clip.motion, &mut batch.motion);
-            place(&row.clip.previous, &mut batch.previous);
-            place(&row.clip.style, &mut batch.style);
-            place(&row.clip.audio, &mut batch.audio);
+            let at = [people, size, index];
+            place(at, &row.clip.motion, &mut batch.motion);
+            place(at, &row.clip.previous, &mut batch.previous);
+            place(at, &row.clip.style, &mut batch.style);
+            place(at, &row.clip.audio, &mut batch.audio);
+            place(at, &row.clip.sounds, &mut batch.sounds);
             batch.sources.push((row.item, row.draw));
             for (entry, what) in row.skipped {
                 self.skipped.entry(entry).or_insert((0, what)).0 += 1;
@@ -304,7 +303,11 @@ pub(crate) fn items_of(store: &dyn Store, options: &LoaderOptions) -> Result<Vec
         return Ok(items);
     }
     let longest = rule.shortest.max(rule.clip).max(rule.style) + 1;
-    let of = if *view == View::Dyad { " of two participants" } else { "" };
+    let of = match view {
+        View::Motion => "",
+        View::Dyad => " of two participants",
+        View::Voice => " with audio",
+    };
     let what = format!("the split {:?} gives {} clips", split.name(), items.len());
     Err(Error::motion(store.place(), what)
         .with_hint(format!("it needs recordings{of} of more than {longest} frames")))
@@ -341,6 +344,14 @@ fn work(
             return;
         }
         index += options.workers as u64;
+    }
+}
+
+/// Puts the numbers of sample `index` of `size`, person by person, where they belong in a batch.
+fn place<T: Copy>([people, size, index]: [usize; 3], from: &[T], to: &mut [T]) {
+    let length = from.len() / people;
+    for (person, part) in from.chunks_exact(length.max(1)).enumerate() {
+        to[span(person * size + index, length)].copy_from_slice(part);
     }
 }
 

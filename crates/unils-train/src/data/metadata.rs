@@ -125,7 +125,7 @@ impl Listing {
                 .into_iter()
                 .map(|key| check_key(&key, &name, split, place).map(participant))
                 .collect::<Result<Vec<_>>>()?;
-            entries.push(Entry { name, split, frames, participants });
+            entries.push(Entry { name, split, frames, participants, has_audio: true });
             Ok(())
         };
         match self {

@@ -31,6 +31,7 @@
 //! ```
 
 mod cache;
+mod calibrated;
 mod centre;
 mod chance;
 mod check;
@@ -52,9 +53,11 @@ mod pairs;
 mod parallel;
 mod release;
 mod rows;
+mod sounds;
 mod stats;
 mod store;
 
+pub use calibrated::Calibrated;
 pub use check::{CheckOptions, check};
 pub use clip::{Clip, ClipRule, Draw, Item, View, Whole};
 pub use corpus::CorpusStore;
@@ -69,6 +72,9 @@ pub use loader::{BadRecords, Batch, Loader, LoaderOptions, Shard};
 pub use metadata::{Metadata, MetadataForm};
 pub use open::{is_store, open_store};
 pub use release::ReleaseStore;
+pub use sounds::{PAUSE, SOUNDS, UNKNOWN, sound_number};
 pub use stats::{motion_stats, write_stats};
-pub use store::{Element, Entry, Participant, Phoneme, Recording, Samples, Split, Store, Track, Want};
+pub use store::{
+    Element, Entry, Participant, Person, Phoneme, Recording, Samples, Split, Store, Track, Want,
+};
 pub(crate) use store::{record_place, within};

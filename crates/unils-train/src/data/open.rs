@@ -13,7 +13,7 @@ use super::store::Store;
 
 /// Opens the data at a path: the folder of a corpus, or the release's LMDB. An LMDB is a data file, its folder, or a
 /// folder that holds it as `lmdb`; its metadata are `metadata` or else, beside the LMDB or in that folder, the release's
-/// `talk_motion.json` for [`View::Motion`] and `seamless_interaction_pairs.json` for [`View::Dyad`].
+/// `talk_motion.json` for [`View::Motion`] and [`View::Voice`], and `seamless_interaction_pairs.json` for [`View::Dyad`].
 ///
 /// # Errors
 /// [`Error::Argument`] if there is neither or the metadata are not found, otherwise those of [`CorpusStore::open`] and
@@ -51,7 +51,7 @@ fn find_lmdb(path: &Path) -> Option<PathBuf> {
 /// The release's metadata file for the view, in the folder of that name or the one that holds it.
 fn beside(path: &Path, view: View) -> Result<PathBuf> {
     let name = match view {
-        View::Motion => "talk_motion.json",
+        View::Motion | View::Voice => "talk_motion.json",
         View::Dyad => "seamless_interaction_pairs.json",
     };
     let folders = [Some(path), path.parent(), path.parent().and_then(Path::parent)];

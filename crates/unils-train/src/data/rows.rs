@@ -101,7 +101,7 @@ impl Rows {
         let draw = self.rule.draw(item, entry.frames, chance);
         let recording = self.recording(item.entry)?;
         self.rule
-            .cut(&recording, item.people.clone(), &draw, self.view.audio())
+            .cut(&recording, item.people.clone(), &draw, self.view)
             .map(|clip| (clip, draw))
             .map_err(|error| super::store::within(&record_place(self.store.place(), &entry.name), error))
     }

@@ -79,6 +79,8 @@ pub struct Entry {
     pub frames: usize,
     /// One or two people, in order.
     pub participants: Vec<Participant>,
+    /// Whether there is audio of them.
+    pub has_audio: bool,
 }
 
 /// The element type that motion was stored in: the release centres in that type.
@@ -180,6 +182,17 @@ pub struct Track {
     pub speech: Option<Vec<bool>>,
     /// What is said, where that is known; in order of time.
     pub phonemes: Vec<Phoneme>,
+    /// The person in numbers, from a [`Calibrated`](super::Calibrated) store, whose motion has no rest pose.
+    pub person: Option<Person>,
+}
+
+/// A person in numbers, from the whole recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Person {
+    /// The rest pose that was taken out, a number a channel.
+    pub rest: Vec<f32>,
+    /// [`manner`](unils::motion::manner) of the motion without it, (3, channels).
+    pub manner: Vec<f32>,
 }
 
 impl Track {
@@ -193,6 +206,7 @@ impl Track {
             audio: None,
             speech: None,
             phonemes: Vec::new(),
+            person: None,
         }
     }
 

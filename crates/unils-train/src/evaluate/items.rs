@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use unils::Result;
 use unils::motion::SAMPLES_PER_FRAME;
 
-use crate::data::{ClipRule, Entry, Recording, Split, Store, Want, record_place, within};
+use crate::data::{ClipRule, Entry, Recording, Split, Store, View, Want, record_place, within};
 
 /// A recording to evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Loaded {
         let recording = store.read(entry, Want { audio: true, centred: true })?;
         let place = record_place(store.place(), &recording.name);
         let people = recording.tracks.len();
-        let whole = rule.whole(&recording, 0..people, false).map_err(|error| within(&place, error))?;
+        let whole = rule.whole(&recording, 0..people, View::Motion).map_err(|error| within(&place, error))?;
         let length = (whole.style.len() / people.max(1)).max(1);
         let styles = whole.style.chunks_exact(length).map(<[f32]>::to_vec).collect();
         let voices = recording.tracks.iter().map(|track| {
@@ -127,7 +127,7 @@ mod tests {
             speaker: (!speaker.is_empty()).then(|| (*speaker).to_owned()),
         };
         let participants = speakers.iter().map(participant).collect();
-        Entry { name: name.to_owned(), split: Split::Test, frames: 200, participants }
+        Entry { name: name.to_owned(), split: Split::Test, frames: 200, participants, has_audio: true }
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub fn evaluate(
     check_spaces(store, predictor, face)?;
     protocol.sampling.validate()?;
     let window = predictor.window().unwrap_or(protocol.window);
-    let rule = ClipRule::release(window);
+    let rule = ClipRule { style: predictor.style_frames().unwrap_or(window), ..ClipRule::release(window) };
     let mut items = items::items(store.entries(), protocol.split, &rule);
     let identity = items::identity(store.entries(), &items);
     items.truncate(protocol.limit.unwrap_or(usize::MAX));

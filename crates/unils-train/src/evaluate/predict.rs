@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use unils::animate::{AnimateOptions, Animator};
 use unils::codec::Codec;
 use unils::device::DeviceKind;
-use unils::model::{Model, ModelFiles, open_codec};
+use unils::model::{Model, ModelFiles, Network, open_codec};
 use unils::motion::{FPS, Group, Motion, MotionMeta, SAMPLES_PER_FRAME, Smoother, Space};
 use unils::{Error, Result};
 
@@ -38,6 +38,9 @@ pub struct Take<'a> {
     pub seed: u64,
 }
 
+/// Frames of the clip from which a block-causal model is told a person's manner: 20 s, in which a few blinks happen.
+const MANNER_FRAMES: usize = 500;
+
 /// Called with the frames done so far; [`ControlFlow::Break`] stops.
 pub type FramesDone<'p> = dyn FnMut(usize) -> ControlFlow<()> + 'p;
 
@@ -54,6 +57,11 @@ pub trait Predictor {
 
     /// Frames of its windows; none if it makes motion in one piece.
     fn window(&self) -> Option<usize>;
+
+    /// Frames of the clip that shows it a person's manner: a window, unless it takes manner from a longer one.
+    fn style_frames(&self) -> Option<usize> {
+        self.window()
+    }
 
     /// Whether it hears: then a recording without audio is an error.
     fn hears(&self) -> bool {
@@ -142,7 +150,14 @@ impl Predictor for ModelPredictor<'_> {
     }
 
     fn window(&self) -> Option<usize> {
-        Some(self.model.generator().codec().window())
+        Some(self.model.codec().window())
+    }
+
+    fn style_frames(&self) -> Option<usize> {
+        match self.model.network() {
+            Network::Windowed(_) => self.window(),
+            Network::Causal(_) => Some(MANNER_FRAMES),
+        }
     }
 
     fn hears(&self) -> bool {
@@ -151,7 +166,7 @@ impl Predictor for ModelPredictor<'_> {
 
     fn predict(&mut self, take: &Take<'_>, done: &mut FramesDone<'_>) -> Result<Vec<f32>> {
         let mut animator = Animator::new(self.model, take.people, &Self::options(take)?)?;
-        let (window, samples) = (animator.window_frames(), animator.window_samples());
+        let (window, samples) = (animator.window_frames(), animator.heard_samples());
         let width = take.space.width();
         let mut people = vec![Vec::with_capacity(take.frames * width); take.people];
         for start in (0..take.frames).step_by(window) {
@@ -163,7 +178,7 @@ impl Predictor for ModelPredictor<'_> {
                 part[..count].copy_from_slice(&rest[..count]);
                 part
             };
-            let motion = animator.window(&[cut(0), cut(1)])?;
+            let motion = animator.window([&cut(0), &cut(1)])?;
             let frames = window.min(take.frames - start);
             for (person, motion) in people.iter_mut().zip(motion.chunks_exact(window * width)) {
                 person.extend_from_slice(&motion[..frames * width]);
@@ -231,8 +246,10 @@ impl Predictor for CodecPredictor {
     fn predict(&mut self, take: &Take<'_>, done: &mut FramesDone<'_>) -> Result<Vec<f32>> {
         let (window, width) = (self.codec.window(), take.space.width());
         let mut people = vec![Vec::with_capacity(take.frames * width); take.people];
-        for start in (0..take.frames).step_by(window) {
-            let end = take.frames.min(start + window);
+        // A block-causal codec needs the past: it gets a recording in one piece.
+        let piece = if self.codec.is_causal() { take.frames } else { window };
+        for start in (0..take.frames).step_by(piece) {
+            let end = take.frames.min(start + piece);
             for (person, truth) in people.iter_mut().zip(take.truth.chunks_exact(take.frames * width)) {
                 let part = truth[start * width..end * width].to_vec();
                 let part = Tensor::from_data(TensorData::new(part, [1, end - start, width]), &self.device);

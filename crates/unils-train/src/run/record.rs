@@ -58,6 +58,9 @@ pub struct Check {
     pub loss: f64,
     /// Whether it is the lowest so far.
     pub is_best: bool,
+    /// What else is told of a speech encoder ([`SpeechScores`](crate::speech::SpeechScores)).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, f64>,
 }
 
 /// Reads a metrics file; a last line that was cut off is left out.

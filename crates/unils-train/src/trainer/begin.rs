@@ -9,20 +9,33 @@ use std::time::Duration;
 
 use unils::checkpoint::TensorFile;
 use unils::model::open_encoder;
-use unils::motion::Stats;
+use unils::motion::{Channel, Space, Stats, Unit};
 use unils::nn::{Loader as Weights, name_hash};
 use unils::{Error, Result};
 
 use super::task::{self, Net, Task};
 use super::{Trainer, TrainerOptions, save};
-use crate::data::{Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store};
+use crate::data::{Calibrated, Loader, LoaderOptions, Split, Store, items_of, motion_stats, open_store};
 use crate::exchange::Exchange;
 use crate::optim::{Average, Optimizer};
+use crate::recipe::Stage;
 use crate::run::{Log, Progress, Run, RunConfig, read_state};
 use crate::start::{Handover, Start};
 
 /// In statistics that are computed here, a deviation below this is raised to it: a channel that hardly moves would be blown up by normalisation.
 const STD_FLOOR: f32 = 0.02;
+
+/// The same for coefficients, whose full scale is 1, of a block-causal codec: its loss counts in deviations.
+const COEFFICIENT_FLOOR: f32 = 0.05;
+
+/// Statistics with the deviations of coefficients raised.
+fn raised(stats: &Stats, space: Space) -> Result<Stats> {
+    let floor = |(&std, channel): (&f32, &Channel)| match channel.unit {
+        Unit::Coefficient => std.max(COEFFICIENT_FLOOR),
+        Unit::Radian => std,
+    };
+    Stats::new(stats.mean().to_vec(), stats.std().iter().zip(space.channels()).map(floor).collect())
+}
 
 impl Trainer {
     /// Begins a run in a new folder.
@@ -36,17 +49,26 @@ impl Trainer {
             return Self::resume(folder, options);
         }
         let store = open_data(&config)?;
-        let (rule, view) = (task::rule(&config.model), task::view(config.stage));
+        let (rule, view) =
+            (task::rule(config.stage, &config.model, &config.recipe), task::view(config.stage));
         items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
+            (Handover::Nothing, _) if config.stage == Stage::Speech => Start::fresh(None, config.seed),
             (Handover::Nothing, _) => {
                 let stats = match &config.stats {
                     Some(path) => Stats::read(path)?,
-                    None => motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?,
+                    None => {
+                        let stats = motion_stats(store.as_ref(), Split::Train, Some(STD_FLOOR), |_, _| true)?;
+                        if config.model.codec.past.is_some() {
+                            raised(&stats, config.model.space)?
+                        } else {
+                            stats
+                        }
+                    }
                 };
                 stats.check_space(config.model.space)?;
-                Start::fresh(stats, config.seed)
+                Start::fresh(Some(stats), config.seed)
             }
             (_, Some(from)) => Start::from_earlier(from, handover, &config.model, config.seed)?,
             (_, None) => {
@@ -57,7 +79,13 @@ impl Trainer {
         };
         // Device and encoder, too, are looked at before anything is written.
         let device = options.device.open()?;
-        open_encoder(&config.model, config.encoder.as_deref(), &device, options.device.is_cpu())?;
+        let encoder = config.encoder.as_deref();
+        open_encoder(&config.model, encoder, None, &device, options.device.is_cpu())?;
+        // One that belongs to the model goes into the run's start, and so into its checkpoints.
+        let source = match encoder.filter(|_| config.model.own_encoder().is_some()) {
+            Some(path) => source.with_encoder(path)?,
+            None => source,
+        };
         let layout = save::start_layout(&config, &source, &device)?;
         let run = Run::create(folder, config)?;
         save::write_start(&run.start(), &layout, &source)?;
@@ -88,8 +116,8 @@ impl Trainer {
         weights.finish()?;
         let parameters = weights.parameters();
         let layout = save::plain_layout(&config.model, &start, &device)?;
-        let folder = config.encoder.as_deref();
-        let encoder = open_encoder(&config.model, folder, &device, options.device.is_cpu())?;
+        let folder = config.encoder.as_deref().filter(|_| config.model.own_encoder().is_none());
+        let encoder = open_encoder(&config.model, folder, Some(&start), &device, options.device.is_cpu())?;
         let task = Task::new(&config, encoder.map(|(encoder, _)| encoder), &device)?;
         let saved = run.state().is_file().then(|| read_state(&run.state(), &parameters)).transpose()?;
         let recipe = &config.recipe;
@@ -156,7 +184,8 @@ fn open_data(config: &RunConfig) -> Result<Arc<dyn Store>> {
             "take a preset of the data's space: paper and paper_small are for FLAME, the others for ARKit",
         ));
     }
-    Ok(store)
+    let is_calibrated = config.model.codec.past.is_some() || config.stage == Stage::Speech;
+    Ok(if is_calibrated { Arc::new(Calibrated::new(store)) } else { store })
 }
 
 /// What all processes of a training must agree on.

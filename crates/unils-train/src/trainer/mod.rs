@@ -42,6 +42,7 @@ use crate::exchange::{Exchange, Meeting};
 use crate::masks::{Masks, Spoiling};
 use crate::optim::{Average, GradientMap, Optimizer};
 use crate::run::{Check, Log, Progress, Record, Run, StepRecord};
+use crate::speech::SpeechScores;
 
 /// A loss this many times the smoothed one has exploded.
 const EXPLODED: f64 = 20.0;
@@ -310,11 +311,16 @@ impl Trainer {
         let mut loader = Loader::new(Arc::clone(&self.store), options)?;
         let net = self.averaged()?;
         let mut sum = 0.0;
+        let mut scores = SpeechScores::default();
         for _ in 0..batches {
             let batch = loader.next_batch()?;
             let mut masks = Masks::new(CHECK_SEED, batch.step, self.task.device());
             let loss = self.task.loss(&net, &batch, &Spoiling::none(), &mut masks)?;
             sum += f64::from(loss.total.into_scalar::<f32>());
+            if let Net::Speech(net) = &net {
+                let (waves, targets) = self.task.voices_told(&batch)?;
+                scores.add(&net.forward(waves), &targets)?;
+            }
         }
         let loss = sum / batches as f64;
         let is_best = self.progress.best.is_none_or(|best| loss < best);
@@ -324,7 +330,8 @@ impl Trainer {
                 self.write_checkpoint(&self.run.checkpoint("best"))?;
             }
         }
-        let check = Check { step: self.progress.step, loss, is_best };
+        let scores = scores.values().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let check = Check { step: self.progress.step, loss, is_best, scores };
         if let Some(log) = &mut self.log {
             log.append(&Record::Check(check.clone()))?;
         }
@@ -341,7 +348,7 @@ impl Trainer {
         });
         let Some(whole) = wholes.next().transpose()? else { return Ok(None) };
         let net = self.averaged()?;
-        sample::sample(&self.task, &net, &whole, self.progress.step, self.run.config().seed).map(Some)
+        sample::sample(&self.task, &net, &whole, self.progress.step, self.run.config().seed)
     }
 
     fn is_leader(&self) -> bool {

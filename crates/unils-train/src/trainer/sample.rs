@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use unils::Result;
-use unils::generator::{Generator, Sampling, Start};
+use unils::generator::{CausalGenerator, CausalStream, Generator, STYLE_ROWS, Sampling, Start, StreamStart};
 use unils::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME};
 
 use super::task::{Net, Task};
@@ -25,10 +25,13 @@ pub struct Sample {
 }
 
 /// The recording's beginning, in whole windows.
-pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64) -> Result<Sample> {
+///
+/// None of a speech encoder, which makes no motion.
+pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64) -> Result<Option<Sample>> {
     let width = task.space().width();
-    let windows = (whole.frames.min(LONGEST) / task.window()).max(1);
-    let frames = (windows * task.window()).min(whole.frames);
+    let window = task.window().min(LONGEST);
+    let windows = (whole.frames.min(LONGEST) / window).max(1);
+    let frames = (windows * window).min(whole.frames);
     let rows = |values: &[f32], person: usize, length: usize| {
         values[person * length..(person + 1) * length][..frames * (length / whole.frames)].to_vec()
     };
@@ -37,19 +40,75 @@ pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64
         truth.extend(rows(&whole.motion, person, whole.frames * width));
     }
     let made = match net {
+        Net::Speech(_) => return Ok(None),
         Net::Codec(codec) => {
             let data = TensorData::new(truth.clone(), [whole.people, frames, width]);
             values(codec.reconstruct(Tensor::from_data(data, task.device())).0)
         }
+        Net::Causal(generator) => {
+            let audio = whole_audio(whole, &rows);
+            stream(task, generator, whole, &audio, frames, seed)?
+        }
         Net::Generator(generator) => {
-            let audio: Vec<Vec<f32>> = (0..whole.audio.len() / (whole.frames * SAMPLES_PER_FRAME))
-                .map(|person| rows(&whole.audio, person, whole.frames * SAMPLES_PER_FRAME))
-                .collect();
+            let audio = whole_audio(whole, &rows);
             generate(task, generator, whole, &audio, frames, seed)?
         }
     };
     let motion = |values| Motion::new(task.space(), FPS, whole.people, values, MotionMeta::new());
-    Ok(Sample { step, recording: whole.name.clone(), truth: motion(truth)?, made: motion(made)? })
+    let (truth, made) = (motion(truth)?, motion(made)?);
+    Ok(Some(Sample { step, recording: whole.name.clone(), truth, made }))
+}
+
+/// Each person's audio of the sample; none without audio.
+fn whole_audio(whole: &Whole, rows: &dyn Fn(&[f32], usize, usize) -> Vec<f32>) -> Vec<Vec<f32>> {
+    let length = whole.frames * SAMPLES_PER_FRAME;
+    (0..whole.audio.len() / length).map(|person| rows(&whole.audio, person, length)).collect()
+}
+
+/// Motion of a block-causal generator, `(P, frames, M)`.
+fn stream(
+    task: &Task,
+    generator: &CausalGenerator,
+    whole: &Whole,
+    audio: &[Vec<f32>],
+    frames: usize,
+    seed: u64,
+) -> Result<Vec<f32>> {
+    let (window, width) = (generator.codec().window(), task.space().width());
+    let style = |person: usize| whole.style[person * STYLE_ROWS * width..][..STYLE_ROWS * width].to_vec();
+    let begin = |person: usize| {
+        let participant = person as u64;
+        generator.begin_stream(&StreamStart {
+            style: Some(style(person)),
+            is_guided: false,
+            seed,
+            participant,
+        })
+    };
+    let mut streams = (0..whole.people).map(begin).collect::<Result<Vec<_>>>()?;
+    let look_ahead = generator.layout().config().look_ahead;
+    let voices = match audio {
+        [first, second] => {
+            let silence = vec![0.0; look_ahead * SAMPLES_PER_FRAME];
+            let padded = [first, second].map(|track| [track.as_slice(), &silence].concat());
+            Some(task.hear(&padded[0], &padded[1], 1)?)
+        }
+        _ => None,
+    };
+    let mut people = vec![Vec::with_capacity(frames * width); whole.people];
+    for start in (0..frames).step_by(window) {
+        let mut all: Vec<&mut CausalStream> = streams.iter_mut().collect();
+        if let Some(voices) = &voices {
+            let heard = all[0].heard() as usize;
+            let new = start + window + look_ahead - heard;
+            generator.hear(&mut all, &voices.each_ref().map(|voice| voice.clone().narrow(1, heard, new)))?;
+        }
+        let motion =
+            generator.step(&mut all, &vec![Sampling { cfg: 1.0, ..Sampling::default() }; whole.people])?;
+        let parts = people.iter_mut().zip(motion.chunks_exact(window * width));
+        parts.for_each(|(person, part)| person.extend_from_slice(part));
+    }
+    Ok(people.concat())
 }
 
 /// Generated motion, `(P, frames, M)`.

@@ -8,8 +8,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use unils::Result;
 use unils::checkpoint::{Dtype, TensorFile, TensorSpec, write_tensors};
+use unils::encoder::Speech;
 use unils::file::write_whole;
-use unils::model::ModelConfig;
+use unils::model::{ENCODER_PREFIX, ModelConfig};
 use unils::nn::{Loader as Weights, TensorSource};
 
 use super::Trainer;
@@ -89,6 +90,7 @@ pub(super) fn start_layout(config: &RunConfig, source: &dyn TensorSource, device
     let recorder = Recorder::new(source);
     let weights = Weights::for_training(&recorder, device, false, &plan);
     Net::load(&config.model, &weights)?;
+    load_encoder(&config.model, &weights)?;
     weights.finish()?;
     drop(weights);
     Ok(recorder.into_asked().into_iter().collect())
@@ -99,8 +101,22 @@ pub(super) fn plain_layout(model: &ModelConfig, start: &TensorFile, device: &Dev
     let recorder = Recorder::new(start);
     let weights = Weights::new(&recorder, device, false);
     Net::load(model, &weights)?;
+    load_encoder(model, &weights)?;
     drop(weights);
-    Ok(recorder.into_asked().into_iter().collect())
+    let mut layout: Layout = recorder.into_asked().into_iter().collect();
+    if model.generator.is_none() && model.own_encoder().is_some() {
+        // The heads that a speech encoder is trained with are of no use beside it.
+        layout.retain(|(name, _)| name.starts_with(ENCODER_PREFIX));
+    }
+    Ok(layout)
+}
+
+/// Asks for the tensors of the speech encoder that lies in a generator's checkpoint, frozen beside it.
+fn load_encoder(model: &ModelConfig, weights: &Weights<'_>) -> Result<()> {
+    match model.own_encoder().filter(|_| model.generator.is_some()) {
+        Some(sizes) => Speech::load(sizes, &weights.at(ENCODER_PREFIX).frozen()).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Writes tensors of a source as 32-bit floats.

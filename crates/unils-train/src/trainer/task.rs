@@ -6,7 +6,7 @@ use unils::codec::Codec;
 use unils::encoder::Encoder;
 use unils::face::flame::Flame;
 use unils::face::{DefaultLook, default_head};
-use unils::generator::{Generator, Hearing};
+use unils::generator::{CausalGenerator, Generator, Hearing, STYLE_ROWS};
 use unils::model::ModelConfig;
 use unils::motion::Space;
 use unils::nn::{Loader, Role, TrainingPlan};
@@ -14,11 +14,12 @@ use unils::{Error, Result};
 
 use crate::data::{Batch, ClipRule, View};
 use crate::face_loss::FaceLoss;
-use crate::loss::{CodecLoss, CodecWeights, GeneratorBatch, generator_loss, pose_channels};
+use crate::loss::{CodecLoss, CodecWeights, GeneratorBatch, causal_loss, generator_loss, pose_channels};
 use crate::masks::{Masks, Spoiling};
 use crate::plan::dual_track_role;
-use crate::recipe::{Precision, Stage};
+use crate::recipe::{Precision, Stage, StageRecipe};
 use crate::run::RunConfig;
+use crate::speech::{self, SpeechNet, SpeechTargets, SpeechWeights, speech_loss};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -28,14 +29,22 @@ pub(super) enum Net {
     Codec(Codec),
     /// A generator with its frozen codec.
     Generator(Generator),
+    /// The same of the block-causal layout.
+    Causal(CausalGenerator),
+    /// A speech encoder with its heads.
+    Speech(SpeechNet),
 }
 
 impl Net {
     /// Builds the network of a configuration.
     pub(super) fn load(model: &ModelConfig, loader: &Loader<'_>) -> Result<Self> {
-        match &model.generator {
-            None => Codec::load(&model.codec, loader).map(Self::Codec),
-            Some(sizes) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
+        match (&model.generator, model.own_encoder()) {
+            (None, Some(sizes)) => SpeechNet::load(sizes, model.space, loader).map(Self::Speech),
+            (None, None) => Codec::load(&model.codec, loader).map(Self::Codec),
+            (Some(sizes), _) if sizes.causal.is_some() => {
+                CausalGenerator::load(sizes, &model.codec, loader).map(Self::Causal)
+            }
+            (Some(sizes), _) => Generator::load(sizes, &model.codec, loader).map(Self::Generator),
         }
     }
 }
@@ -49,15 +58,30 @@ pub(super) fn plan(config: &RunConfig) -> TrainingPlan {
     plan.in_half(config.recipe.precision == Precision::Bf16)
 }
 
-/// The clips that a model is trained on: windows, the windows before them, and style clips of the same length.
-pub(super) fn rule(model: &ModelConfig) -> ClipRule {
+/// The clips that a model is trained on: windows, the windows before them, and style clips of the same length; for a
+/// block-causal model clips of many windows, and people's manner.
+pub(super) fn rule(stage: Stage, model: &ModelConfig, recipe: &StageRecipe) -> ClipRule {
+    if stage == Stage::Speech {
+        return speech::clip_rule();
+    }
     let window = model.codec.schedule.last().copied().unwrap_or_default();
-    ClipRule { shortest: window, ..ClipRule::release(window) }
+    if model.codec.past.is_none() {
+        return ClipRule { shortest: window, ..ClipRule::release(window) };
+    }
+    let clip = recipe.clip.unwrap_or(USUAL_CLIP) / window * window;
+    ClipRule { previous: 0, style: STYLE_ROWS, manner: true, shortest: clip, ..ClipRule::release(clip) }
 }
+
+/// Frames of a block-causal model's clip where the recipe does not say.
+const USUAL_CLIP: usize = 150;
 
 /// One person or two.
 pub(super) fn view(stage: Stage) -> View {
-    if stage == Stage::DualTrack { View::Dyad } else { View::Motion }
+    match stage {
+        Stage::Codec | Stage::AudioFree => View::Motion,
+        Stage::DualTrack => View::Dyad,
+        Stage::Speech => View::Voice,
+    }
 }
 
 /// What stays the same through a training: how batches become losses.
@@ -68,6 +92,7 @@ pub(super) struct Task {
     space: Space,
     hearing: Hearing,
     weights: CodecWeights,
+    speech_weights: SpeechWeights,
     face: Option<FaceLoss>,
     encoder: Option<Encoder>,
     device: Device,
@@ -99,11 +124,12 @@ pub(super) struct Loss {
 impl Task {
     pub(super) fn new(config: &RunConfig, encoder: Option<Encoder>, device: &Device) -> Result<Self> {
         Ok(Self {
-            rule: rule(&config.model),
+            rule: rule(config.stage, &config.model, &config.recipe),
             view: view(config.stage),
             space: config.model.space,
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
+            speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
             device: device.clone(),
@@ -121,21 +147,46 @@ impl Task {
         match net {
             Net::Codec(codec) => Ok(self.codec_loss(codec, self.motion(&batch.motion, batch))),
             Net::Generator(generator) => {
-                let inputs = GeneratorBatch {
-                    motion: self.motion(&batch.motion, batch),
-                    previous: self.motion(&batch.previous, batch),
-                    style: self.motion(&batch.style, batch),
-                    voices: self.voices(&batch.audio, batch.size)?,
-                };
-                let total = generator_loss(generator, &inputs, spoiling, masks);
+                let total = generator_loss(generator, &self.inputs(batch)?, spoiling, masks);
                 Ok(Loss { total, terms: Vec::new() })
+            }
+            Net::Causal(generator) => {
+                let total = causal_loss(generator, &self.inputs(batch)?, spoiling, masks);
+                Ok(Loss { total, terms: Vec::new() })
+            }
+            Net::Speech(net) => {
+                let (waves, targets) = self.voices_told(batch)?;
+                let levels = masks.levels(batch.size, spoiling.level);
+                let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
+                let heard = net.forward((waves * levels).clamp(-1.0, 1.0));
+                let terms = speech_loss(&heard, &targets, &self.speech_weights);
+                let total = Tensor::cat(terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum();
+                Ok(Loss { total, terms })
             }
         }
     }
 
+    fn inputs(&self, batch: &Batch) -> Result<GeneratorBatch> {
+        Ok(GeneratorBatch {
+            motion: self.motion(&batch.motion, batch),
+            previous: self.motion(&batch.previous, batch),
+            style: self.motion(&batch.style, batch),
+            voices: self.voices(&batch.audio, batch.size)?,
+        })
+    }
+
+    /// Single voices `(B, N)` and what is to be told of them.
+    pub(super) fn voices_told(&self, batch: &Batch) -> Result<(Tensor<2>, SpeechTargets)> {
+        let shape = [batch.size, batch.audio.len() / batch.size];
+        let waves = Tensor::from_data(TensorData::new(batch.audio.clone(), shape), &self.device);
+        Ok((waves, SpeechTargets::of(batch, self.space, &self.device)?))
+    }
+
     fn codec_loss(&self, codec: &Codec, truth: Tensor<3>) -> Loss {
-        let quantized = codec.quantizer().quantize(codec.encode(truth.clone()));
-        let predicted = codec.decode(quantized.sum.clone());
+        let latent = codec.encode(truth.clone());
+        let shape = latent.dims();
+        let quantized = codec.quantize(latent);
+        let predicted = codec.decode(quantized.sum.clone().reshape(shape));
         let pose = pose_channels(self.space);
         let mut loss = CodecLoss::of_motion(codec, &self.weights, &truth, &predicted, &quantized, &pose);
         if let Some(face) = &self.face {
@@ -144,9 +195,10 @@ impl Task {
         Loss { total: loss.total(), terms: loss.terms }
     }
 
-    /// Rows of windows, `(P B, T, M)`.
+    /// Rows of motion, `(P B, n, M)`.
     fn motion(&self, values: &[f32], batch: &Batch) -> Tensor<3> {
-        let shape = [batch.people * batch.size, self.rule.clip, self.space.width()];
+        let (rows, width) = (batch.people * batch.size, self.space.width());
+        let shape = [rows, values.len() / (rows * width), width];
         Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device)
     }
 

@@ -7,7 +7,7 @@ use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use unils::motion::{SAMPLES_PER_FRAME, Space};
-use unils_train::data::{CorpusOptions, CorpusWriter, Recording, Samples, Split, Track};
+use unils_train::data::{CorpusOptions, CorpusWriter, Phoneme, Recording, Samples, Split, Track};
 
 /// A folder that is removed at the end of a test.
 pub struct Folder(pub PathBuf);
@@ -49,6 +49,20 @@ fn loudness(seed: u32, person: usize, frame: usize) -> f32 {
     if speaks { syllable * (0.5 + 0.5 * noise(seed, frame / 6 + 1000 * person)) } else { 0.0 }
 }
 
+/// A vowel where it is loud, else lips that are shut; nothing while silent.
+fn sounds(loudness: impl Fn(usize) -> f32, frames: usize) -> Vec<Phoneme> {
+    let sound = |frame: usize| match loudness(frame) {
+        loud if loud > 0.3 => Some("aa"),
+        loud if loud > 0.0 => Some("m"),
+        _ => None,
+    };
+    let phoneme = |frame: usize| {
+        let (start_s, end_s) = (frame as f64 / 25.0, (frame + 1) as f64 / 25.0);
+        sound(frame).map(|symbol| Phoneme { symbol: symbol.to_owned(), start_s, end_s })
+    };
+    (0..frames).filter_map(phoneme).collect()
+}
+
 fn track(name: &str, seed: u32, person: usize, frames: usize) -> Track {
     let width = Space::Arkit55.width();
     let index = |name: &str| Space::Arkit55.index(name).unwrap();
@@ -74,6 +88,7 @@ fn track(name: &str, seed: u32, person: usize, frames: usize) -> Track {
     }
     let mut track = Track::new(name, motion).with_audio(Samples::F32(audio)).with_speaker(name);
     track.speech = Some((0..frames).map(|frame| loudness(seed, person, frame / 50 * 50 + 3) > 0.0).collect());
+    track.phonemes = sounds(|frame| loudness(seed, person, frame), frames);
     track
 }
 

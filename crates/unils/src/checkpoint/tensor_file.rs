@@ -113,6 +113,12 @@ impl TensorFile {
         Self::new(PathBuf::from(name), kind, Vec::new(), part)
     }
 
+    /// The same file, described by `meta` as if it lay beside.
+    #[must_use]
+    pub fn with_meta(self, meta: serde_json::Value) -> Self {
+        Self { meta: Some(meta), ..self }
+    }
+
     fn open_folder(folder: &Path) -> Result<Self> {
         let weights = directory::weights(folder)?;
         let place = place_of(folder);

@@ -2,7 +2,7 @@
 //! (arXiv 2404.02905). Between the codec's encoder and decoder; its bits are what the generators predict.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::schedule::{Schedule, area_matrix, linear_matrix};
 
@@ -57,27 +57,40 @@ pub struct Quantized {
 pub struct Quantizer {
     #[module(skip)]
     schedule: Schedule,
+    /// Bits a token of each part of the channels: each part has a sphere of its own.
     #[module(skip)]
-    code_width: usize,
+    parts: Vec<usize>,
+    /// A code's value for a set bit, `1/sqrt(C)` of the bit's part; `(1, 1, C)`.
+    amplitude: Tensor<3>,
     /// For each scale `(1, p, T)`: window to scale.
     down: Vec<Tensor<3>>,
-    /// For each scale `(1, T, p)`: scale to window.
+    /// For each scale `(1, T, p)`: scale to window, times the scale's gain.
     up: Vec<Tensor<3>>,
     /// For each scale but the last `(1, p', p)`: scale to the next scale.
     next: Vec<Tensor<3>>,
 }
 
 impl Quantizer {
-    /// A quantiser of `code_width` bits a token.
-    pub fn new(schedule: Schedule, code_width: usize, device: &Device) -> Self {
+    /// A quantiser of tokens with so many bits of each part; `gains` are the lengths of the scales' codes, all 1 if
+    /// there are none.
+    pub fn new(schedule: Schedule, parts: &[usize], gains: &[f32], device: &Device) -> Self {
         let window = schedule.window();
         let scales = schedule.scales();
+        let gain = |k: usize| gains.get(k).copied().unwrap_or(1.0);
+        let up = |(k, &p): (usize, &usize)| {
+            let up = linear_matrix(p, window, device);
+            if gains.is_empty() { up } else { up * gain(k) }
+        };
+        let value = |&bits: &usize| std::iter::repeat_n((bits as f64).sqrt().recip() as f32, bits);
+        let amplitude: Vec<f32> = parts.iter().flat_map(value).collect();
+        let bits = amplitude.len();
         Self {
             down: scales.iter().map(|&p| area_matrix(window, p, device)).collect(),
-            up: scales.iter().map(|&p| linear_matrix(p, window, device)).collect(),
+            up: scales.iter().enumerate().map(up).collect(),
             next: scales.windows(2).map(|pair| linear_matrix(pair[0], pair[1], device)).collect(),
             schedule,
-            code_width,
+            parts: parts.to_vec(),
+            amplitude: Tensor::from_data(TensorData::new(amplitude, [1, 1, bits]), device),
         }
     }
 
@@ -88,7 +101,24 @@ impl Quantizer {
 
     /// Bits a token.
     pub fn code_width(&self) -> usize {
-        self.code_width
+        self.parts.iter().sum()
+    }
+
+    /// Tokens `(B, p, C)`, each part of each scaled to length 1.
+    fn on_spheres(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let unit = |part: Tensor<3>| {
+            let norm = part.clone().square().sum_dim(2).sqrt().clamp_min(MIN_NORM);
+            part / norm
+        };
+        if self.parts.len() == 1 {
+            return unit(tokens);
+        }
+        let mut start = 0;
+        let parts = self.parts.iter().map(|&bits| {
+            start += bits;
+            unit(tokens.clone().narrow(2, start - bits, bits))
+        });
+        Tensor::cat(parts.collect(), 2)
     }
 
     /// Quantises a latent `(B, T, C)`.
@@ -106,8 +136,7 @@ impl Quantizer {
         let mut scales = Vec::new();
         for k in 0..self.schedule.scales().len() {
             let at_scale = self.downsample(k, residual.clone());
-            let norm = at_scale.clone().square().sum_dim(2).sqrt().clamp_min(MIN_NORM);
-            let unit = at_scale.clone() / norm;
+            let unit = self.on_spheres(at_scale.clone());
             let scale_bits = unit.clone().greater_elem(0.0).float();
             let coded = match flips.get(k) {
                 Some(flip) => (scale_bits.clone() - flip.clone()).abs(),
@@ -138,7 +167,7 @@ impl Quantizer {
             let unit = scale.unit.clone();
             let code = self.values(unit.clone().greater_elem(0.0).float()).detach();
             let commit = (code - unit.clone()).square().sum_dim(2).mean();
-            let soft = activation::sigmoid(unit * (-4.0 * SOFTNESS / (self.code_width as f64).sqrt()));
+            let soft = activation::sigmoid(unit * (self.amplitude.clone() * (-4.0 * SOFTNESS)));
             let sample_entropy = entropy(soft.clone()).sum_dim(2).mean();
             let batch_entropy = entropy(soft.mean_dim(0).mean_dim(1)).sum();
             let spread = (sample_entropy.clone() - batch_entropy.clone()) / SOFTNESS;
@@ -148,9 +177,10 @@ impl Quantizer {
         quantized.scales.iter().map(loss).collect()
     }
 
-    /// The codes of bits: `+-1/sqrt(C)`, same shape.
+    /// The codes of bits: `+-1/sqrt(C)` with `C` of the bit's part, same shape; the scales' gains come with
+    /// [`Quantizer::upsample`].
     pub fn values(&self, bits: Tensor<3>) -> Tensor<3> {
-        (bits * 2.0 - 1.0) / (self.code_width as f64).sqrt()
+        (bits * 2.0 - 1.0) * self.amplitude.clone()
     }
 
     /// Codes of scale `k` `(B, p, C)` at the window's length.

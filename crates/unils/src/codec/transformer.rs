@@ -1,10 +1,11 @@
-//! The codec's two halves: the same bidirectional transformer with other ends.
+//! The codec's two halves: the same transformer with other ends. Which frames see which is the caller's.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::CodecConfig;
-use crate::nn::{Activation, LayerNorm, Linear, Loader, Rotary, attend_qkv};
+use crate::error::Result;
+use crate::nn::{Activation, KvRing, LayerNorm, Linear, Loader, Rotary, attend_entries, attend_qkv, values};
 
 const NORM_EPSILON: f64 = 1e-5;
 
@@ -21,14 +22,14 @@ pub struct Half {
 impl Half {
     pub(super) fn load(
         config: &CodecConfig,
-        window: usize,
+        frames: usize,
         loader: &Loader<'_>,
         transformer: &str,
         output: &str,
         [inputs, outputs]: [usize; 2],
     ) -> Self {
         let layers = loader.at(transformer);
-        let positions: Vec<usize> = (0..window).collect();
+        let positions: Vec<usize> = (0..frames).collect();
         Self {
             input: loader.linear("inp_mapping.0", [config.width, inputs]),
             layers: (0..config.depth)
@@ -42,13 +43,42 @@ impl Half {
         }
     }
 
-    /// `(B, T, inputs)` to `(B, T, outputs)`; every frame of the window sees every other.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `(B, T, inputs)` to `(B, T, outputs)`; `mask` `(T, T)` is true where the row's frame must not see the column's.
+    pub fn forward(&self, x: Tensor<3>, mask: Option<Tensor<2, Bool>>) -> Tensor<3> {
         let mut x = self.embed(x);
         for layer in 0..self.layers.len() {
-            x = self.feed_forward(layer, self.attend(layer, x));
+            x = self.feed_forward(layer, self.attend(layer, x, mask.clone()));
         }
         self.project(x)
+    }
+
+    /// New frames of several streams at once, each seeing its own new frames and what its rings hold of the past: `x`
+    /// `(1, streams n, inputs)`, stream by stream, to `(1, streams n, outputs)`. `positions` has the place of each row,
+    /// `rings` each stream's layers.
+    pub(super) fn step(
+        &self,
+        x: Tensor<3>,
+        positions: &[u64],
+        rings: &mut [&mut Vec<KvRing>],
+    ) -> Result<Tensor<3>> {
+        let rotary = Rotary::at(positions, self.rotary_width(), &x.device());
+        let mut x = self.embed(x);
+        for layer in 0..self.layers.len() {
+            let (attention, feed_forward) = &self.layers[layer];
+            let mut of_layer: Vec<&mut KvRing> = rings.iter_mut().map(|rings| &mut rings[layer]).collect();
+            x = feed_forward.forward(attention.step(x, &rotary, &mut of_layer)?);
+        }
+        Ok(self.project(x))
+    }
+
+    /// Empty rings for one stream that sees `frames` frames of the past.
+    pub(super) fn rings(&self, frames: usize) -> Vec<KvRing> {
+        let ring = |(attention, _): &(AttentionBlock, FeedForwardBlock)| KvRing::new(frames, attention.width);
+        self.layers.iter().map(ring).collect()
+    }
+
+    fn rotary_width(&self) -> usize {
+        self.layers.first().map_or(2, |(attention, _)| attention.width / attention.heads)
     }
 
     /// The input mapping: Linear and LeakyReLU.
@@ -57,8 +87,9 @@ impl Half {
     }
 
     /// Residual attention of a layer.
-    pub fn attend(&self, layer: usize, x: Tensor<3>) -> Tensor<3> {
-        self.layers[layer].0.forward(x, &self.rotary)
+    pub fn attend(&self, layer: usize, x: Tensor<3>, mask: Option<Tensor<2, Bool>>) -> Tensor<3> {
+        let frames = x.dims()[1];
+        self.layers[layer].0.forward(x, &self.rotary.range(0, frames), mask)
     }
 
     /// Residual feed-forward of a layer.
@@ -85,6 +116,8 @@ pub struct AttentionBlock {
     to_out: Linear,
     #[module(skip)]
     heads: usize,
+    #[module(skip)]
+    width: usize,
 }
 
 impl AttentionBlock {
@@ -95,12 +128,37 @@ impl AttentionBlock {
             to_qkv: loader.linear_without_bias("to_qkv", [3 * width, width]),
             to_out: loader.linear("to_out", [width, width]),
             heads: config.heads,
+            width,
         }
     }
 
-    fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+    /// [`AttentionBlock::forward`] for new rows `(1, n, D)` of several streams.
+    fn step(&self, x: Tensor<3>, rotary: &Rotary, rings: &mut [&mut KvRing]) -> Result<Tensor<3>> {
         let qkv = self.to_qkv.forward(self.norm.forward(x.clone()));
-        self.to_out.add_to(attend_qkv(qkv, self.heads, Some(rotary), None), x)
+        let [_, rows, packed] = qkv.dims();
+        let device = qkv.device();
+        let mut qkv = values(qkv)?;
+        let width = self.width;
+        rotary.turn_rows(&mut qkv, packed, 2 * width);
+        let mut out = vec![0.0; rows * width];
+        let per_stream = rows / rings.len().max(1);
+        let (mut scores, mut fresh) = (Vec::new(), Vec::new());
+        let streams = qkv.chunks_exact(per_stream * packed).zip(out.chunks_exact_mut(per_stream * width));
+        for ((rows, out), ring) in streams.zip(rings) {
+            fresh.clear();
+            rows.chunks_exact(packed).for_each(|row| fresh.extend_from_slice(&row[width..]));
+            for (row, out) in rows.chunks_exact(packed).zip(out.chunks_exact_mut(width)) {
+                attend_entries(&row[..width], self.heads, &[ring.entries(), &fresh], out, &mut scores);
+            }
+            fresh.chunks_exact(2 * width).for_each(|entry| ring.push(entry));
+        }
+        let out = Tensor::from_data(TensorData::new(out, [1, rows, width]), &device);
+        Ok(self.to_out.add_to(out, x))
+    }
+
+    fn forward(&self, x: Tensor<3>, rotary: &Rotary, mask: Option<Tensor<2, Bool>>) -> Tensor<3> {
+        let qkv = self.to_qkv.forward(self.norm.forward(x.clone()));
+        self.to_out.add_to(attend_qkv(qkv, self.heads, Some(rotary), mask), x)
     }
 }
 

@@ -44,7 +44,7 @@ const WINDOW: usize = 400;
 /// Points of the transform; zeros follow the window.
 const POINTS: usize = 512;
 /// Mel bands.
-const BANDS: usize = 80;
+pub(super) const BANDS: usize = 80;
 /// Lower edge of the first band and upper edge of the last, Hz.
 const EDGES_HZ: [f64; 2] = [20.0, 7600.0];
 /// Steps in a feature.
@@ -101,33 +101,38 @@ impl LogMel {
         let ([rows, samples], device) = (waves.dims(), waves.device());
         let waves: Vec<f32> = waves.into_data().convert::<f32>().iter().collect();
         let count = Self::features(samples);
-        let values = self.rows(&waves, samples);
+        let values = self.rows(&waves, samples, 0);
         Tensor::from_data(TensorData::new(values, [rows, count, Self::FEATURE_DIM]), &device)
     }
 
-    /// Features of rows of `samples` samples, row-major.
-    fn rows(&self, waves: &[f32], samples: usize) -> Vec<f32> {
-        let row_values = Self::features(samples) * Self::FEATURE_DIM;
+    /// Features of rows of `samples` samples, row-major, of which the first `heard` had their features earlier.
+    pub(super) fn rows(&self, waves: &[f32], samples: usize, heard: usize) -> Vec<f32> {
+        let row_values = Self::features(samples - heard) * Self::FEATURE_DIM;
         let mut values = vec![0.0; waves.len() / samples.max(1) * row_values];
         if row_values > 0 {
             let rows = values.par_chunks_exact_mut(row_values).zip(waves.par_chunks_exact(samples));
-            rows.for_each(|(values, wave)| self.write(wave, values));
+            rows.for_each(|(values, wave)| self.write(wave, heard, values));
         }
         values
     }
 
-    /// The steps of one wave: 80 numbers each.
-    fn write(&self, wave: &[f32], values: &mut [f32]) {
+    /// The logarithm of the power that a value stands for.
+    pub(super) fn log_power(value: f32) -> f32 {
+        value * SPREAD + CENTRE
+    }
+
+    /// The steps of one wave behind its first `heard` samples: 80 numbers each.
+    fn write(&self, wave: &[f32], heard: usize, values: &mut [f32]) {
         let mut input = self.transform.make_input_vec();
         let mut spectrum = self.transform.make_output_vec();
         let mut scratch = self.transform.make_scratch_vec();
         for (step, values) in values.chunks_exact_mut(BANDS).enumerate() {
-            let end = (step + 1) * HOP;
-            let heard = &wave[end.saturating_sub(WINDOW)..end];
+            let end = heard + (step + 1) * HOP;
+            let part = &wave[end.saturating_sub(WINDOW)..end];
             // The transform leaves rubbish in its input.
             input.fill(0.0);
-            let before = WINDOW - heard.len();
-            for ((input, sample), weight) in input[before..].iter_mut().zip(heard).zip(&self.window[before..])
+            let before = WINDOW - part.len();
+            for ((input, sample), weight) in input[before..].iter_mut().zip(part).zip(&self.window[before..])
             {
                 *input = sample * weight;
             }
@@ -187,7 +192,7 @@ mod tests {
     use super::*;
 
     fn features(wave: &[f32]) -> Vec<f32> {
-        LogMel::new().rows(wave, wave.len())
+        LogMel::new().rows(wave, wave.len(), 0)
     }
 
     /// A tone that rises, noise, and some samples of a step.

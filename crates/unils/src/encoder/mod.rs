@@ -1,12 +1,14 @@
 //! Speech encoders: two tracks of sound to features that the generator listens to.
 //!
 //! Behind `audio`, before the generator. Weights come from Hugging Face folders; [`EncoderSizes::parse`] reads
-//! their `config.json` to learn which architecture and which sizes they are. [`LogMel`] has none.
+//! their `config.json` to learn which architecture and which sizes they are. [`LogMel`] has none, and those of
+//! [`Speech`] lie in the checkpoint of the model that listens through it.
 //!
 //! Letters: `B` tracks, `N` samples, `S` features, `A` their channels.
 
 mod log_mel;
 mod mimi;
+mod speech;
 mod wav2vec2;
 
 use burn::tensor::Tensor;
@@ -14,6 +16,7 @@ use serde_json::Value;
 
 pub use log_mel::LogMel;
 pub use mimi::{Mimi, MimiConfig};
+pub use speech::{Speech, SpeechConfig, SpeechState};
 pub use wav2vec2::{Wav2Vec2, Wav2Vec2Config, normalize};
 
 use crate::error::{Error, Result};
@@ -28,6 +31,8 @@ pub enum EncoderSizes {
     Mimi(Box<MimiConfig>),
     /// Log-mel energies: one size, no weights.
     LogMel,
+    /// Causal convolutions over them.
+    Speech(SpeechConfig),
 }
 
 impl EncoderSizes {
@@ -62,6 +67,7 @@ impl EncoderSizes {
             Self::Wav2Vec2(config) => config.numbers(),
             Self::Mimi(config) => config.numbers(),
             Self::LogMel => 0,
+            Self::Speech(config) => config.numbers(),
         }
     }
 
@@ -71,6 +77,7 @@ impl EncoderSizes {
             Self::Wav2Vec2(config) => config.features(samples),
             Self::Mimi(config) => config.features_16k(samples),
             Self::LogMel => LogMel::features(samples),
+            Self::Speech(config) => config.features(samples),
         }
     }
 }
@@ -84,6 +91,8 @@ pub enum Encoder {
     Mimi(Box<Mimi>),
     /// Log-mel energies.
     LogMel(Box<LogMel>),
+    /// Causal convolutions over them.
+    Speech(Box<Speech>),
 }
 
 impl Encoder {
@@ -100,6 +109,9 @@ impl Encoder {
                 Mimi::load(config, loader).map(|encoder| Self::Mimi(Box::new(encoder)))
             }
             EncoderSizes::LogMel => Ok(Self::LogMel(Box::default())),
+            EncoderSizes::Speech(config) => {
+                Speech::load(config, loader).map(|encoder| Self::Speech(Box::new(encoder)))
+            }
         }
     }
 
@@ -109,6 +121,7 @@ impl Encoder {
             Self::Wav2Vec2(encoder) => encoder.feature_dim(),
             Self::Mimi(encoder) => encoder.feature_dim(),
             Self::LogMel(_) => LogMel::FEATURE_DIM,
+            Self::Speech(encoder) => encoder.feature_dim(),
         }
     }
 
@@ -118,6 +131,7 @@ impl Encoder {
             Self::Wav2Vec2(encoder) => encoder.forward(waves),
             Self::Mimi(encoder) => encoder.features_16k(waves),
             Self::LogMel(encoder) => encoder.forward(waves),
+            Self::Speech(encoder) => encoder.forward(waves),
         }
     }
 }

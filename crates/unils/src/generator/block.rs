@@ -72,8 +72,14 @@ impl SelfAttention {
         cache.remember(self.project(x), self.heads, rotary);
     }
 
-    fn project(&self, x: &Tensor<3>) -> Tensor<3> {
+    /// Packed queries, keys and values `(B, n, 3 D)` of tokens.
+    pub(super) fn project(&self, x: &Tensor<3>) -> Tensor<3> {
         self.to_qkv.forward(self.norm.forward(x.clone()))
+    }
+
+    /// `x + to_out(attended)`.
+    pub(super) fn close(&self, attended: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
+        self.to_out.add_to(attended, x)
     }
 }
 
@@ -128,22 +134,45 @@ impl CrossAttention {
         VoiceContext::Constant(self.to_out.forward(self.to_v.forward(self.context_norm.forward(feature))))
     }
 
-    /// `x + to_out(attention(norm(x), voice))`, `(B, n, D)`.
-    pub fn forward(&self, x: Tensor<3>, rotary: &Rotary, voice: &VoiceContext) -> Tensor<3> {
-        let delta = self.delta(x.clone(), rotary, voice);
+    /// `x + to_out(attention(norm(x), voice))`, `(B, n, D)`; `mask` `(n, S)` is true where the row's token must not
+    /// hear the column's feature.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        voice: &VoiceContext,
+        mask: Option<Tensor<2, Bool>>,
+    ) -> Tensor<3> {
+        let delta = self.delta(x.clone(), rotary, voice, mask);
         x + delta
     }
 
     /// What [`CrossAttention::forward`] adds: `(B, n, D)`, or `(1, 1, D)` for a constant voice.
-    pub fn delta(&self, x: Tensor<3>, rotary: &Rotary, voice: &VoiceContext) -> Tensor<3> {
+    pub fn delta(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        voice: &VoiceContext,
+        mask: Option<Tensor<2, Bool>>,
+    ) -> Tensor<3> {
         match voice {
             VoiceContext::Constant(result) => result.clone(),
             VoiceContext::Features(keys, values) => {
                 let dims = x.dims();
                 let q = rotary.apply(self.split(self.to_q.forward(self.norm.forward(x))));
-                self.to_out.forward(attend(q, keys.clone(), values.clone(), None).reshape(dims))
+                self.to_out.forward(attend(q, keys.clone(), values.clone(), mask).reshape(dims))
             }
         }
+    }
+
+    /// Queries `(B, n, D)` of tokens, not yet turned.
+    pub(super) fn ask(&self, x: &Tensor<3>) -> Tensor<3> {
+        self.to_q.forward(self.norm.forward(x.clone()))
+    }
+
+    /// What [`CrossAttention::delta`] makes of attended values.
+    pub(super) fn answer(&self, attended: Tensor<3>) -> Tensor<3> {
+        self.to_out.forward(attended)
     }
 
     fn split(&self, x: Tensor<3>) -> Tensor<4> {

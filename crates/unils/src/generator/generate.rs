@@ -10,8 +10,8 @@ use burn::tensor::Tensor;
 use super::block::VoiceContext;
 use super::model::{Conditions, Generator};
 use super::sampler::{Noise, Sampling};
-use crate::error::{Error, Result};
-use crate::nn::{KvCache, add_to_rows};
+use crate::error::Result;
+use crate::nn::{KvCache, add_to_rows, values};
 
 /// A window of motion for each participant.
 #[derive(Debug, Clone)]
@@ -258,12 +258,6 @@ impl Generator {
     }
 }
 
-/// The tensor's values in row-major order, brought from the device.
-pub(crate) fn values(tensor: Tensor<3>) -> Result<Vec<f32>> {
-    let data = tensor.try_into_data().map_err(|error| Error::device("device", format!("{error:?}")))?;
-    data.convert::<f32>().try_into_vec().map_err(|error| Error::device("device", format!("{error:?}")))
-}
-
 /// One window's pass with kept keys and values. Rows: participants with their conditions, then, if guidance
 /// is on, the same participants without.
 struct CachedPass<'a> {
@@ -340,10 +334,10 @@ impl<'a> CachedPass<'a> {
         for (voice, attention) in [&block.own, &block.partner].into_iter().flatten().enumerate() {
             let [rows, tokens, width] = x.dims();
             let conditional = x.clone().slice([0..self.participants, 0..tokens, 0..width]);
-            let delta = attention.delta(conditional, rotary, &heard[voice]);
+            let delta = attention.delta(conditional, rotary, &heard[voice], None);
             x = add_to_rows(x, 0..self.participants, delta);
             if self.guided {
-                let delta = attention.delta(x.clone(), rotary, &silence[voice]);
+                let delta = attention.delta(x.clone(), rotary, &silence[voice], None);
                 x = add_to_rows(x, self.participants..rows, delta);
             }
         }

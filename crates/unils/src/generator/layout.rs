@@ -39,14 +39,19 @@ impl Layout {
 
     /// Rotary position of each token: its frame for conditioning tokens, the frame at its centre for a scale's.
     pub fn positions(&self) -> Vec<usize> {
-        let window = self.schedule.window();
         let mut positions: Vec<usize> = (0..self.conditions()).collect();
-        for &tokens in self.schedule.scales() {
-            // Token i is at (window - 1) (2 i + 1) / (2 tokens), the centre of its share of the window.
-            let centres = (0..tokens).map(|i| round_half_even((window - 1) * (2 * i + 1), 2 * tokens));
-            positions.extend(centres.map(|centre| centre + self.conditions()));
-        }
+        positions.extend(self.scale_offsets().into_iter().map(|centre| centre + self.conditions()));
         positions
+    }
+
+    /// The frame of the window at the centre of each of the `L` tokens.
+    pub fn scale_offsets(&self) -> Vec<usize> {
+        let window = self.schedule.window();
+        // Token i is at (window - 1) (2 i + 1) / (2 tokens), the centre of its share of the window.
+        let centres = |&tokens: &usize| {
+            (0..tokens).map(move |i| round_half_even((window - 1) * (2 * i + 1), 2 * tokens))
+        };
+        self.schedule.scales().iter().flat_map(centres).collect()
     }
 
     /// Rotary position of each of `features` audio features of a window.

@@ -4,25 +4,33 @@
 //! [`Generator::generate_window`] turn audio features into motion. Without audio it is the motion prior of the
 //! audio-free stage; with cross-attention to both voices it is the dual-track generator.
 //!
+//! Two layouts share blocks, heads and sampling: [`Generator`] makes one long window at a time from a style clip and the
+//! window before, as the paper does; [`CausalGenerator`] makes short windows that see all that was, for live use.
+//!
 //! Letters: `B` batch rows, `P` participants, `T` frames of a window, `L` tokens of all scales, `C` bits a
 //! token, `D` width, `S` audio features of a window, `A` their channels, `M` motion channels.
 
+mod bit_head;
 mod block;
+mod causal;
 mod generate;
 mod layout;
 mod loss;
 mod model;
 mod sampler;
+mod stream;
 
 use serde::{Deserialize, Serialize};
 
+pub use bit_head::BitHead;
 pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
-pub(crate) use generate::values;
+pub use causal::{CausalConfig, CausalGenerator, CausalInputs, CausalLayout, STYLE_ROWS};
 pub use generate::{GenerationState, ScaleLogits, Start, Window};
 pub use layout::Layout;
 pub use loss::bit_cross_entropy;
 pub use model::{BlockPaths, Conditions, Generator};
 pub use sampler::{Noise, Sampling};
+pub use stream::{CausalStream, StreamStart};
 
 use crate::codec::{check_size, check_transformer};
 use crate::error::Result;
@@ -69,6 +77,9 @@ pub struct GeneratorConfig {
     /// Which voices it hears, if any.
     #[serde(default, skip_serializing_if = "Hearing::is_both")]
     pub hearing: Hearing,
+    /// Short windows that see their past ([`CausalGenerator`]); `None` = the paper's long ones ([`Generator`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causal: Option<CausalConfig>,
 }
 
 impl GeneratorConfig {
@@ -78,6 +89,9 @@ impl GeneratorConfig {
     /// [`crate::Error::Config`] naming the field.
     pub fn validate(&self) -> Result<()> {
         check_transformer("generator", self.width, self.heads, self.depth)?;
+        if let Some(causal) = &self.causal {
+            causal.validate()?;
+        }
         self.audio_dim.map_or(Ok(()), |audio_dim| check_size("generator.audio_dim", audio_dim, 16_384))
     }
 }

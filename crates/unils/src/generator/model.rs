@@ -9,7 +9,7 @@ use crate::codec::{Codec, CodecConfig};
 use crate::error::Result;
 use crate::nn::{LayerNorm, Linear, Loader, Rotary, blend};
 
-const HEAD_NORM_EPSILON: f64 = 1e-5;
+pub(super) const HEAD_NORM_EPSILON: f64 = 1e-5;
 
 /// What a window is conditioned on; all features come from the codec or the speech encoder.
 #[derive(Debug, Clone)]
@@ -51,9 +51,33 @@ pub struct Generator {
 
 /// What tells own and partner's audio features apart, `(1, 1, A)` each.
 #[derive(Module, Debug)]
-struct VoiceEmbeddings {
+pub(super) struct VoiceEmbeddings {
     own: Param<Tensor<3>>,
     partner: Param<Tensor<3>>,
+}
+
+impl VoiceEmbeddings {
+    /// From the trunk's subtree.
+    pub(super) fn load(audio_dim: usize, trunk: &Loader<'_>) -> Self {
+        Self {
+            own: trunk.parameter("self_pos", [1, 1, audio_dim]),
+            partner: trunk.parameter("other_pos", [1, 1, audio_dim]),
+        }
+    }
+
+    pub(super) fn audio_dim(&self) -> usize {
+        self.own.val().dims()[2]
+    }
+
+    /// A block's cross-attentions, own voice's and then partner's, each with what is added to the features it hears.
+    pub(super) fn with_ears<'b>(
+        &self,
+        block: &'b Block,
+    ) -> impl Iterator<Item = (&'b CrossAttention, Tensor<3>)> {
+        let Block { own, partner, .. } = block;
+        let embeddings = [self.own.val(), self.partner.val()];
+        [own, partner].into_iter().flatten().zip(embeddings)
+    }
 }
 
 /// How much the branches of a block count for each sample of a batch, `(B, 1, 1)` each: 0 for a branch that is left
@@ -71,7 +95,7 @@ pub struct BlockPaths {
 }
 
 /// `x + path * (residual(x) - x)` for a layer that adds to its input.
-fn through(
+pub(super) fn through(
     path: Option<&Tensor<3>>,
     x: Tensor<3>,
     residual: impl FnOnce(Tensor<3>) -> Tensor<3>,
@@ -100,10 +124,7 @@ impl Generator {
             style_embedding: trunk.parameter("style_pos", [1, 1, width]),
             previous_embedding: trunk.parameter("prev_pos", [1, 1, width]),
             level_embedding: trunk.parameter("lvl_embed.weight", [layout.schedule().scales().len(), width]),
-            voice_embeddings: config.audio_dim.map(|audio_dim| VoiceEmbeddings {
-                own: trunk.parameter("self_pos", [1, 1, audio_dim]),
-                partner: trunk.parameter("other_pos", [1, 1, audio_dim]),
-            }),
+            voice_embeddings: config.audio_dim.map(|audio_dim| VoiceEmbeddings::load(audio_dim, &trunk)),
             blocks: (0..config.depth)
                 .map(|index| Block::load(config, &trunk.at("attn_blocks").at(index)))
                 .collect(),
@@ -148,7 +169,7 @@ impl Generator {
 
     /// Channels of the audio features, if the generator listens to voices.
     pub fn audio_dim(&self) -> Option<usize> {
-        self.voice_embeddings.as_ref().map(|voices| voices.own.val().dims()[2])
+        self.voice_embeddings.as_ref().map(VoiceEmbeddings::audio_dim)
     }
 
     /// Conditioning tokens `(B, 2T, D)` from the style's and the previous window's features `(B, T, C)`.
@@ -186,9 +207,7 @@ impl Generator {
 
     /// A block's cross-attentions, each with what is added to the features that it hears.
     fn hearings(&self, block: usize) -> impl Iterator<Item = (&CrossAttention, Tensor<3>)> {
-        let Block { own, partner, .. } = &self.blocks[block];
-        let embeddings = self.voice_embeddings.iter().flat_map(|voices| [&voices.own, &voices.partner]);
-        [own, partner].into_iter().flatten().zip(embeddings.map(Param::val))
+        self.voice_embeddings.iter().flat_map(move |voices| voices.with_ears(&self.blocks[block]))
     }
 
     /// Logits `(B, n, 2C)` of tokens `(B, n, D)` after the last block; pairs (bit 0, bit 1) for each bit.
@@ -233,7 +252,7 @@ impl Generator {
             let ears = [(&block.own, paths.map(|p| &p.own)), (&block.partner, paths.map(|p| &p.partner))];
             for ((ear, path), voice) in ears.into_iter().zip(&contexts) {
                 if let Some(ear) = ear {
-                    x = through(path, x, |x| ear.forward(x, &rotary, voice));
+                    x = through(path, x, |x| ear.forward(x, &rotary, voice, None));
                 }
             }
             x = through(paths.map(|p| &p.feed_forward), x, |x| block.feed_forward.forward(x));

@@ -53,12 +53,21 @@ impl Sampling {
 
     /// Logits after temperature and guidance: `cfg * conditional + (1 - cfg) * unconditional`.
     pub fn guide(&self, conditional: &[f32], unconditional: Option<&[f32]>) -> Vec<f32> {
-        let scale = 1.0 / self.temperature;
         match unconditional.filter(|_| self.is_guided()) {
-            None => conditional.iter().map(|c| c * scale).collect(),
+            None => conditional.iter().map(|&c| self.guide_one(c, None)).collect(),
             Some(unconditional) => {
-                let pairs = conditional.iter().zip(unconditional);
-                pairs.map(|(c, u)| self.cfg * (c * scale) + (1.0 - self.cfg) * (u * scale)).collect()
+                conditional.iter().zip(unconditional).map(|(&c, &u)| self.guide_one(c, Some(u))).collect()
+            }
+        }
+    }
+
+    /// [`Sampling::guide`] of one logit; without an unconditional one there is no guidance.
+    pub fn guide_one(&self, conditional: f32, unconditional: Option<f32>) -> f32 {
+        let scale = 1.0 / self.temperature;
+        match unconditional {
+            None => conditional * scale,
+            Some(unconditional) => {
+                self.cfg * (conditional * scale) + (1.0 - self.cfg) * (unconditional * scale)
             }
         }
     }
@@ -82,16 +91,12 @@ impl Sampling {
     /// Draws a bit for each pair of guided logits.
     pub fn draw(&self, guided: &[f32], noise: &mut Noise) -> Vec<f32> {
         let pairs = guided.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        pairs
-            .map(|logits| {
-                let is_one = if self.greedy {
-                    logits[1] > logits[0]
-                } else {
-                    noise.uniform() >= self.probabilities(logits)[0]
-                };
-                f32::from(u8::from(is_one))
-            })
-            .collect()
+        pairs.map(|logits| f32::from(u8::from(self.draw_bit(logits, noise)))).collect()
+    }
+
+    /// Draws one bit from its guided logits.
+    pub fn draw_bit(&self, logits: [f32; 2], noise: &mut Noise) -> bool {
+        if self.greedy { logits[1] > logits[0] } else { noise.uniform() >= self.probabilities(logits)[0] }
     }
 }
 

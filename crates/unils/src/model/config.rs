@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::checkpoint::toml_fault;
 use crate::codec::CodecConfig;
-use crate::encoder::{EncoderSizes, LogMel};
+use crate::encoder::{EncoderSizes, LogMel, SpeechConfig};
 use crate::error::{Error, Result};
 use crate::generator::{GeneratorConfig, Hearing, Sampling};
 use crate::motion::Space;
 
-const PRESETS: [(&str, &str); 4] = [
+const PRESETS: [(&str, &str); 5] = [
     ("paper", include_str!("../../../../configs/paper.toml")),
     ("paper_small", include_str!("../../../../configs/paper_small.toml")),
+    ("live", include_str!("../../../../configs/live.toml")),
     ("arkit_small", include_str!("../../../../configs/arkit_small.toml")),
     ("tiny", include_str!("../../../../configs/tiny.toml")),
 ];
@@ -29,65 +30,117 @@ pub enum EncoderKind {
     Mimi,
     /// Log-mel energies, 50 features a second; no weights.
     LogMel,
+    /// Causal convolutions over them, 25 features a second.
+    Speech,
 }
 
-/// The speech encoder of a model; its sizes are in its own `config.json`.
+/// Where the weights of a speech encoder lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderWeights {
+    /// It has none.
+    Nowhere,
+    /// In the checkpoint of the model that listens through it.
+    Checkpoint,
+    /// In the folder of a Hugging Face repository.
+    Repository,
+}
+
+impl EncoderKind {
+    /// Where the weights lie.
+    pub fn weights(self) -> EncoderWeights {
+        match self {
+            Self::LogMel => EncoderWeights::Nowhere,
+            Self::Speech => EncoderWeights::Checkpoint,
+            Self::Wav2Vec2 | Self::Mimi => EncoderWeights::Repository,
+        }
+    }
+}
+
+/// The speech encoder of a model. One of a repository has its sizes in its own `config.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
     /// Architecture.
     pub kind: EncoderKind,
-    /// Hugging Face repository of its weights; `None` for an encoder without weights, and only for that.
+    /// Hugging Face repository of its weights, where they lie in one, and only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// Sizes of [`EncoderKind::Speech`], and only of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<SpeechConfig>,
 }
 
 impl EncoderConfig {
-    /// The released model's choice for an architecture with weights.
+    /// The released model's choice for an architecture with weights of others, or the log-mel energies.
     pub fn released(kind: EncoderKind) -> Self {
         let repository = match kind {
             EncoderKind::Wav2Vec2 => Some("facebook/wav2vec2-xls-r-300m"),
             EncoderKind::Mimi => Some("kyutai/mimi"),
-            EncoderKind::LogMel => None,
+            EncoderKind::LogMel | EncoderKind::Speech => None,
         };
-        Self { kind, repository: repository.map(str::to_owned) }
+        Self { kind, repository: repository.map(str::to_owned), speech: None }
     }
 
-    /// Sizes that the kind alone decides; `None` where the encoder's own `config.json` does.
+    /// A speech encoder of these sizes, with its weights in the model's checkpoint.
+    pub fn speech(sizes: SpeechConfig) -> Self {
+        Self { kind: EncoderKind::Speech, repository: None, speech: Some(sizes) }
+    }
+
+    /// Sizes that the model's configuration decides; `None` where the encoder's own `config.json` does.
     pub fn fixed_sizes(&self) -> Option<EncoderSizes> {
         match self.kind {
             EncoderKind::LogMel => Some(EncoderSizes::LogMel),
+            EncoderKind::Speech => self.speech.clone().map(EncoderSizes::Speech),
             EncoderKind::Wav2Vec2 | EncoderKind::Mimi => None,
         }
     }
 
-    /// That weights are named where there are any, and that the generator can listen to `audio_dim` channels.
+    /// That weights are named and sizes given where they have to be, and that the generator can listen to `audio_dim`
+    /// channels.
     fn validate(&self, audio_dim: Option<usize>) -> Result<()> {
-        match (self.fixed_sizes(), &self.repository) {
-            (None, None) => {
+        let is_fetched = self.kind.weights() == EncoderWeights::Repository;
+        match (&self.repository, &self.speech) {
+            (None, _) if is_fetched => {
                 let error = Error::config("encoder.repository", "missing: this encoder has weights");
-                Err(error.with_hint("name the Hugging Face repository that they come from"))
+                return Err(error.with_hint("name the Hugging Face repository that they come from"));
             }
-            (Some(_), Some(repository)) => {
-                let what = format!("expected none, as this encoder has no weights, got {repository}");
-                Err(Error::config("encoder.repository", what))
+            (Some(repository), _) if !is_fetched => {
+                let what =
+                    format!("expected none, as this encoder has no weights elsewhere, got {repository}");
+                return Err(Error::config("encoder.repository", what));
             }
-            (Some(_), None) if audio_dim.is_some_and(|dim| dim != LogMel::FEATURE_DIM) => {
-                let (expected, got) = (LogMel::FEATURE_DIM, audio_dim.unwrap_or(0));
-                Err(Error::config(
-                    "generator.audio_dim",
-                    format!("expected {expected} for logmel, got {got}"),
-                ))
+            (_, None) if self.kind == EncoderKind::Speech => {
+                return Err(Error::config("encoder.speech", "missing: the sizes of this encoder"));
             }
+            (_, Some(_)) if self.kind != EncoderKind::Speech => {
+                return Err(Error::config("encoder.speech", "expected none: it is for kind = \"speech\""));
+            }
+            (_, Some(sizes)) => sizes.validate()?,
+            (_, None) => {}
+        }
+        let (name, expected) = match (self.kind, &self.speech) {
+            (EncoderKind::LogMel, _) => ("logmel", LogMel::FEATURE_DIM),
+            (EncoderKind::Speech, Some(sizes)) => ("speech", sizes.width),
+            _ => return Ok(()),
+        };
+        match audio_dim {
+            Some(got) if got != expected => Err(Error::config(
+                "generator.audio_dim",
+                format!("expected {expected} for {name}, got {got}"),
+            )),
             _ => Ok(()),
         }
     }
 }
 
 impl fmt::Display for EncoderConfig {
-    /// The repository, or what the encoder is if it has none.
+    /// The repository, or what the encoder is if it is not from one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.repository.as_deref().unwrap_or("log-mel energies (no weights)"))
+        match (&self.repository, &self.speech) {
+            (Some(repository), _) => f.write_str(repository),
+            (None, Some(sizes)) => write!(f, "the checkpoint's own, {} channels", sizes.width),
+            (None, None) => f.write_str("log-mel energies (no weights)"),
+        }
     }
 }
 
@@ -164,6 +217,11 @@ impl ModelConfig {
         }
     }
 
+    /// The speech encoder whose weights lie in the model's own checkpoint, if it listens through such a one.
+    pub fn own_encoder(&self) -> Option<&SpeechConfig> {
+        self.encoder.as_ref().and_then(|encoder| encoder.speech.as_ref())
+    }
+
     fn checked(self) -> Result<Self> {
         self.codec.validate()?;
         if self.codec.motion_dim != self.space.width() {
@@ -200,6 +258,9 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
         depth: size(codec_section, "T_DEPTH")?,
         code_width: size(codec_section, "V_CODE_DIM")?,
         schedule,
+        past: None,
+        gains: Vec::new(),
+        parts: Vec::new(),
     };
     let generator = match model.get("VAE_CONFIG") {
         None => None,
@@ -209,6 +270,7 @@ fn from_release(model: &Value, audio_dim: Option<usize>) -> Result<ModelConfig> 
             depth: size(model, "T_DEPTH")?,
             audio_dim,
             hearing: Hearing::Both,
+            causal: None,
         }),
     };
     let encoder = match model.get("AUDIO_ENCODER").and_then(Value::as_str) {

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{ModelConfig, describe, is_encoder_copy, limits};
+use super::{ENCODER_PREFIX, ModelConfig, Network, describe, is_encoder_tensor, limits};
 use crate::checkpoint::{Dtype, TensorFile, TensorSpec, stored_as, write_tensors};
 use crate::codec::Codec;
 use crate::device::DeviceKind;
+use crate::encoder::Speech;
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
-use crate::generator::Generator;
 use crate::nn::{LoadReport, Loader};
 
 /// How a checkpoint is converted.
@@ -53,7 +53,10 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
     let file = TensorFile::open(source)?;
     let config = describe(&file, options.preset.as_deref())?;
     let report = load_once(&file, &config)?;
-    let is_kept = |name: &&str| !is_encoder_copy(name) && report.unused.iter().all(|unused| unused != name);
+    let is_own = config.own_encoder().is_some();
+    let is_kept = |name: &&str| {
+        (is_own || !is_encoder_tensor(name)) && report.unused.iter().all(|unused| unused != name)
+    };
     let spec = |name: &str| {
         let shape = file.info(name)?.shape;
         // Norms, biases and motion statistics are few, and small deviations would vanish.
@@ -83,9 +86,12 @@ fn load_once(file: &TensorFile, config: &ModelConfig) -> Result<LoadReport> {
     limits::check(limits::numbers(config), file)?;
     let device = DeviceKind::Cpu.open()?;
     let loader = Loader::new(file, &device, false);
-    loader.ignore(is_encoder_copy);
+    match config.own_encoder() {
+        Some(sizes) => Speech::load(sizes, &loader.at(ENCODER_PREFIX)).map(drop)?,
+        None => loader.ignore(is_encoder_tensor),
+    }
     match &config.generator {
-        Some(generator) => Generator::load(generator, &config.codec, &loader).map(drop)?,
+        Some(generator) => Network::load(config, generator, &loader).map(drop)?,
         None => Codec::load(&config.codec, &loader).map(drop)?,
     }
     loader.finish()

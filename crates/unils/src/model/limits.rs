@@ -2,13 +2,14 @@
 
 use super::ModelConfig;
 use crate::checkpoint::TensorFile;
+use crate::encoder::SpeechConfig;
 use crate::error::{Error, Result};
 
 /// A model may lack this many numbers (0.5 GB): it is built with zeros in their place, and the loader's report then
 /// tells each tensor that is missing or of another shape. Beyond that there is no report worth the memory.
 const MOST_LACKING: u64 = 1 << 27;
 
-/// Numbers in the matrices of codec and generator: nearly all that they have.
+/// Numbers in the matrices of codec, generator and the speech encoder beside them: nearly all that they have.
 pub(super) fn numbers(config: &ModelConfig) -> u64 {
     let width = config.codec.width as u64;
     // Four attention matrices, and two that are one and a half times as wide; in each half.
@@ -18,7 +19,7 @@ pub(super) fn numbers(config: &ModelConfig) -> u64 {
         let hearing = if audio > 0 { 2 * (2 * width * width + 2 * width * audio) } else { 0 };
         generator.depth as u64 * (12 * width * width + hearing)
     });
-    codec + generator
+    codec + generator + config.own_encoder().map_or(0, SpeechConfig::numbers)
 }
 
 /// That a model with this many numbers can be meant by the file.
@@ -56,8 +57,14 @@ mod tests {
     fn numbers_are_those_of_the_models() {
         let codec = CodecConfig { width: 128, heads: 2, ..ModelConfig::preset("paper").unwrap().codec };
         for audio_dim in [None, Some(96)] {
-            let generator =
-                GeneratorConfig { width: 192, heads: 2, depth: 3, audio_dim, hearing: Hearing::Both };
+            let generator = GeneratorConfig {
+                width: 192,
+                heads: 2,
+                depth: 3,
+                audio_dim,
+                hearing: Hearing::Both,
+                causal: None,
+            };
             let config = ModelConfig {
                 codec: codec.clone(),
                 generator: Some(generator.clone()),
@@ -83,7 +90,12 @@ mod tests {
             vector_quantization_hidden_dimension: 16,
             ..MimiConfig::kyutai()
         };
-        for sizes in [EncoderSizes::Wav2Vec2(Box::new(wav2vec2)), EncoderSizes::Mimi(Box::new(mimi))] {
+        let speech = SpeechConfig { width: 64, fine: vec![1, 2], coarse: vec![1] };
+        for sizes in [
+            EncoderSizes::Wav2Vec2(Box::new(wav2vec2)),
+            EncoderSizes::Mimi(Box::new(mimi)),
+            EncoderSizes::Speech(speech),
+        ] {
             assert_close(sizes.numbers(), |loader| drop(Encoder::load(&sizes, loader).unwrap()));
         }
     }

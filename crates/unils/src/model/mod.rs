@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 
-pub use config::{EncoderConfig, EncoderKind, ModelConfig};
+pub use config::{EncoderConfig, EncoderKind, EncoderWeights, ModelConfig};
 pub use convert::{ConvertOptions, ConvertReport, convert};
 
 use crate::checkpoint::TensorFile;
@@ -33,20 +33,28 @@ use crate::codec::Codec;
 use crate::device::DeviceKind;
 use crate::encoder::{Encoder, EncoderSizes, Wav2Vec2Config};
 use crate::error::{Error, Result};
-use crate::generator::Generator;
+use crate::generator::{CausalGenerator, Generator, GeneratorConfig};
 use crate::motion::{SAMPLES_PER_FRAME, Stats};
 use crate::nn::{LoadReport, Loader, RandomWeights};
 
 /// Tensors that tell a checkpoint's stage.
+const CODEC_MARK: &str = "motion_mean";
 const GENERATOR_MARK: &str = "sos_embed";
 const DUAL_TRACK_MARK: &str = "attn_blocks.self_pos";
+
+/// What stands for the shipped model's path.
+pub const SHIPPED: &str = "live (shipped)";
 
 /// Most features that an encoder may give for a frame of motion; the known ones give 1 or 2.
 const MOST_FEATURES: usize = 16;
 
-/// A frozen speech encoder that training code saved along (the released files have none): known, and not used.
-fn is_encoder_copy(name: &str) -> bool {
-    name.starts_with("audio_encoder.")
+/// Where a checkpoint keeps its speech encoder.
+pub const ENCODER_PREFIX: &str = "audio_encoder";
+
+/// A tensor of the speech encoder in a model's checkpoint: the weights of [`EncoderKind::Speech`]. Of the other kinds it
+/// is a frozen copy that training code saved along (the released files have none): known, and not used.
+fn is_encoder_tensor(name: &str) -> bool {
+    name.strip_prefix(ENCODER_PREFIX).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Where a model's parts lie.
@@ -54,7 +62,8 @@ fn is_encoder_copy(name: &str) -> bool {
 pub struct ModelFiles {
     /// Generator with its codec: a released `.pt`, or our safetensors with its TOML beside.
     pub checkpoint: PathBuf,
-    /// Folder of the speech encoder, in Hugging Face's layout; `None` for an encoder without weights.
+    /// The speech encoder: its folder in Hugging Face's layout, or in place of the checkpoint's own one the checkpoint
+    /// that holds another. `None` for an encoder without weights, or for the checkpoint's own.
     pub encoder: Option<PathBuf>,
     /// Motion statistics that replace the checkpoint's own.
     pub stats: Option<PathBuf>,
@@ -62,11 +71,44 @@ pub struct ModelFiles {
     pub preset: Option<String>,
 }
 
+/// A generator of either layout.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a model")]
+pub enum Network {
+    /// The paper's: one long window at a time.
+    Windowed(Generator),
+    /// Short windows that see all that was.
+    Causal(CausalGenerator),
+}
+
+impl Network {
+    fn load(config: &ModelConfig, sizes: &GeneratorConfig, loader: &Loader<'_>) -> Result<Self> {
+        match sizes.causal {
+            None => Generator::load(sizes, &config.codec, loader).map(Self::Windowed),
+            Some(_) => CausalGenerator::load(sizes, &config.codec, loader).map(Self::Causal),
+        }
+    }
+
+    fn codec(&self) -> &Codec {
+        match self {
+            Self::Windowed(generator) => generator.codec(),
+            Self::Causal(generator) => generator.codec(),
+        }
+    }
+
+    fn codec_mut(&mut self) -> &mut Codec {
+        match self {
+            Self::Windowed(generator) => generator.codec_mut(),
+            Self::Causal(generator) => generator.codec_mut(),
+        }
+    }
+}
+
 /// A stage's network with everything it needs to run. Immutable; share it between threads.
 #[derive(Debug)]
 pub struct Model {
     config: ModelConfig,
-    generator: Generator,
+    network: Network,
     encoder: Option<Encoder>,
     /// See [`Model::silence`].
     silence: OnceLock<Tensor<3>>,
@@ -81,27 +123,39 @@ impl Model {
     /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Config`] or [`Error::Device`] saying which file or size is
     /// wrong and what was expected.
     pub fn open(files: &ModelFiles, kind: DeviceKind) -> Result<Self> {
+        Self::of_file(&TensorFile::open(&files.checkpoint)?, files, kind)
+    }
+
+    /// The model that ships with this library, preset `live`; docs/model_card.md says what it is.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn shipped(kind: DeviceKind) -> Result<Self> {
+        Self::of_file(&shipped()?, &ModelFiles::default(), kind)
+    }
+
+    fn of_file(file: &TensorFile, files: &ModelFiles, kind: DeviceKind) -> Result<Self> {
         let device = kind.open()?;
-        let file = TensorFile::open(&files.checkpoint)?;
-        let config = describe(&file, files.preset.as_deref())?;
+        let config = describe(file, files.preset.as_deref())?;
         let Some(sizes) = &config.generator else {
             let error = Error::checkpoint(file.path().display(), "a motion codec alone, without a generator");
             return Err(error.with_hint("name a generator's checkpoint: its codec is inside"));
         };
-        limits::check(limits::numbers(&config), &file)?;
-        let loader = Loader::new(&file, &device, kind.is_cpu());
-        loader.ignore(is_encoder_copy);
-        let mut generator = Generator::load(sizes, &config.codec, &loader)?;
+        limits::check(limits::numbers(&config), file)?;
+        let loader = Loader::new(file, &device, kind.is_cpu());
+        loader.ignore(is_encoder_tensor);
+        let mut network = Network::load(&config, sizes, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         if let Some(path) = &files.stats {
-            generator.codec_mut().set_statistics(&Stats::read(path)?)?;
+            network.codec_mut().set_statistics(&Stats::read(path)?)?;
         }
-        let folder = files.encoder.as_deref();
-        let encoder = open_encoder(&config, folder, &device, kind.is_cpu())?.map(|(encoder, report)| {
+        let given = files.encoder.as_deref();
+        let opened = open_encoder(&config, given, Some(file), &device, kind.is_cpu())?;
+        let encoder = opened.map(|(encoder, report)| {
             reports.extend(report.map(|report| ("encoder".to_owned(), report)));
             encoder
         });
-        Ok(Self { config, generator, encoder, silence: OnceLock::new(), device, reports })
+        Ok(Self { config, network, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// A model of a configuration's sizes with seeded random weights, for benchmarks and tests. A speech encoder
@@ -116,7 +170,7 @@ impl Model {
             return Err(Error::config(&config.preset, "a configuration without a generator"));
         };
         let loader = Loader::new(&source, &device, kind.is_cpu());
-        let generator = Generator::load(sizes, &config.codec, &loader)?;
+        let network = Network::load(config, sizes, &loader)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {
@@ -130,7 +184,7 @@ impl Model {
             encoder = Some(made);
         }
         let config = config.clone();
-        Ok(Self { config, generator, encoder, silence: OnceLock::new(), device, reports })
+        Ok(Self { config, network, encoder, silence: OnceLock::new(), device, reports })
     }
 
     /// What the model is.
@@ -139,8 +193,13 @@ impl Model {
     }
 
     /// The generator with its codec.
-    pub fn generator(&self) -> &Generator {
-        &self.generator
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> &Codec {
+        self.network.codec()
     }
 
     /// The speech encoder, if the generator listens.
@@ -153,7 +212,7 @@ impl Model {
     pub fn silence(&self) -> Option<Tensor<3>> {
         let encoder = self.encoder.as_ref()?;
         let features = self.silence.get_or_init(|| {
-            let samples = self.generator.codec().window() * SAMPLES_PER_FRAME;
+            let samples = self.codec().window() * SAMPLES_PER_FRAME;
             encoder.features(Tensor::zeros([1, samples], &self.device))
         });
         Some(features.clone())
@@ -170,6 +229,17 @@ impl Model {
     }
 }
 
+/// The shipped model's weights and configuration.
+///
+/// # Errors
+/// [`Error::Checkpoint`] or [`Error::Config`] if they are damaged, which no build that passed its tests is.
+pub fn shipped() -> Result<TensorFile> {
+    let config = ModelConfig::from_toml(include_str!("../../assets/live.toml"), SHIPPED)?;
+    let meta = serde_json::to_value(config).map_err(|error| Error::config(SHIPPED, error))?;
+    let weights = include_bytes!("../../assets/live.safetensors").to_vec();
+    Ok(TensorFile::from_bytes(weights, SHIPPED)?.with_meta(meta))
+}
+
 /// The configuration of a checkpoint: the named preset, or what the file says of itself.
 ///
 /// # Errors
@@ -178,7 +248,7 @@ pub fn describe(file: &TensorFile, preset: Option<&str>) -> Result<ModelConfig> 
     let place = file.path().display();
     let audio_dim = file.info(DUAL_TRACK_MARK).and_then(|info| info.shape.last().copied());
     let is_generator = file.info(GENERATOR_MARK).is_some();
-    if !is_generator && file.info("encoder.inp_mapping.0.weight").is_none() {
+    if !is_generator && file.info(CODEC_MARK).is_none() {
         return Err(Error::checkpoint(place, "no codec and no generator in this file")
             .with_hint("`unils inspect` shows what it holds; a speech encoder is given with --encoder"));
     }
@@ -231,36 +301,71 @@ pub fn open_codec(files: &ModelFiles, kind: DeviceKind) -> Result<(ModelConfig, 
 }
 
 /// Opens the speech encoder that a model listens through, and what was loaded for it; `None` for a model that does not
-/// listen. An encoder with weights needs their `folder`. `pack` lays weights out for the CPU route.
+/// listen. An encoder from a repository needs its folder as `given`; one that lies in the model's checkpoint is taken
+/// from the checkpoint `given`, or else from the model's `own`. `pack` lays weights out for the CPU route.
 ///
 /// # Errors
 /// [`Error::Argument`] if a folder is missing or not wanted; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Config`]
 /// if what is in it does not fit the model.
 pub fn open_encoder(
     config: &ModelConfig,
-    folder: Option<&Path>,
+    given: Option<&Path>,
+    own: Option<&TensorFile>,
     device: &Device,
     pack: bool,
 ) -> Result<Option<(Encoder, Option<LoadReport>)>> {
     let Some(audio_dim) = config.generator.as_ref().and_then(|generator| generator.audio_dim) else {
         return Ok(None);
     };
-    let fixed = config.encoder.as_ref().and_then(EncoderConfig::fixed_sizes);
-    let (encoder, report) = match (folder, fixed) {
-        (Some(folder), Some(_)) => return Err(encoder_without_weights(folder)),
-        (None, Some(sizes)) => {
-            let source = RandomWeights { seed: 0 };
-            (Encoder::load(&sizes, &Loader::new(&source, device, pack))?, None)
-        }
-        (Some(folder), None) => {
-            let window = config.codec.schedule.last().copied().unwrap_or_default();
-            let (encoder, report) = encoder_from(folder, device, pack, window)?;
-            (encoder, Some(report))
-        }
-        (None, None) => return Err(encoder_missing(config)),
-    };
-    check_width(folder.unwrap_or(Path::new(&config.preset)), &encoder, audio_dim)?;
+    let (encoder, report) =
+        match (given, &config.encoder, config.encoder.as_ref().and_then(|e| e.fixed_sizes())) {
+            (_, Some(described), Some(sizes)) if described.kind.weights() == EncoderWeights::Checkpoint => {
+                let other = given.map(TensorFile::open).transpose()?;
+                let Some(file) = other.as_ref().or(own) else { return Err(encoder_missing(config)) };
+                let (encoder, report) = encoder_within(file, described, &sizes, device, pack)?;
+                (encoder, Some(report))
+            }
+            (Some(folder), _, Some(_)) => return Err(encoder_without_weights(folder)),
+            (None, _, Some(sizes)) => {
+                let source = RandomWeights { seed: 0 };
+                (Encoder::load(&sizes, &Loader::new(&source, device, pack))?, None)
+            }
+            (Some(folder), _, None) => {
+                let window = config.codec.schedule.last().copied().unwrap_or_default();
+                let (encoder, report) = encoder_from(folder, device, pack, window)?;
+                (encoder, Some(report))
+            }
+            (None, _, None) => return Err(encoder_missing(config)),
+        };
+    check_width(given.unwrap_or(Path::new(&config.preset)), &encoder, audio_dim)?;
     Ok(Some((encoder, report)))
+}
+
+/// Opens the encoder that lies in a checkpoint of ours.
+fn encoder_within(
+    file: &TensorFile,
+    described: &EncoderConfig,
+    sizes: &EncoderSizes,
+    device: &Device,
+    pack: bool,
+) -> Result<(Encoder, LoadReport)> {
+    let place = file.path().display();
+    if !file.names().any(is_encoder_tensor) {
+        return Err(Error::checkpoint(place, "no speech encoder in this file")
+            .with_hint("name the run of the speech stage, or a checkpoint that holds one, with --encoder"));
+    }
+    // Dilations are in no tensor's shape.
+    if let Some(found) = file.meta().and_then(|meta| ModelConfig::from_meta(meta, None).ok()?.encoder)
+        && found != *described
+    {
+        let what = format!("its speech encoder is {found:?}, the model listens through {described:?}");
+        return Err(Error::config(place, what).with_hint("name the speech run of the same preset"));
+    }
+    limits::check(sizes.numbers(), file)?;
+    let loader = Loader::new(file, device, pack);
+    loader.ignore(|name| !is_encoder_tensor(name));
+    let encoder = Encoder::load(sizes, &loader.at(ENCODER_PREFIX))?;
+    Ok((encoder, loader.finish()?))
 }
 
 /// Opens an encoder with weights for windows of `window` frames.
@@ -299,6 +404,13 @@ fn encoder_without_weights(folder: &Path) -> Error {
 }
 
 fn encoder_missing(config: &ModelConfig) -> Error {
+    if config.own_encoder().is_some() {
+        return Error::argument(
+            "encoder",
+            "the model listens through a speech encoder that is trained first",
+        )
+        .with_hint("--encoder RUN, the run of the speech stage, or a checkpoint that holds one");
+    }
     let named = config.encoder.as_ref().and_then(|encoder| encoder.repository.as_deref());
     let repository = named.unwrap_or("facebook/wav2vec2-xls-r-300m");
     Error::argument("encoder", "the generator listens to speech, but no encoder was named")

@@ -66,7 +66,8 @@ impl Unit {
 }
 
 /// The part of the face that a channel moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Group {
     /// FLAME's expression components, which move the whole face.
     Expression,

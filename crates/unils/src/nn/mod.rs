@@ -32,8 +32,13 @@ mod linear;
 mod load;
 pub mod matrix;
 mod norm;
+mod ring;
 mod rotary;
 mod train;
+
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
 
 pub use attention::{KvCache, add_to_rows, attend, attend_qkv, blend};
 pub use conv::{Conv1d, ConvOptions};
@@ -41,5 +46,12 @@ pub use dropout::seed_dropout;
 pub use linear::{Activation, Linear};
 pub use load::{LoadReport, Loader, RandomWeights, TensorSource};
 pub use norm::LayerNorm;
+pub use ring::{KvRing, attend_entries};
 pub use rotary::Rotary;
 pub use train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, name_hash};
+
+/// The tensor's values in row-major order, brought from the device.
+pub(crate) fn values(tensor: Tensor<3>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| Error::device("device", format!("{error:?}")))?;
+    data.convert::<f32>().try_into_vec().map_err(|error| Error::device("device", format!("{error:?}")))
+}

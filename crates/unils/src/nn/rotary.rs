@@ -29,6 +29,21 @@ impl Rotary {
         Self { cos: table(angles().map(f32::cos).collect()), sin: table(angles().map(f32::sin).collect()) }
     }
 
+    /// Tables for the positions of an endless stream: angles are taken in double precision, so that turning stays exact
+    /// after days.
+    pub fn at(positions: &[u64], head_width: usize, device: &Device) -> Self {
+        let pairs = head_width / 2;
+        let frequencies: Vec<f64> =
+            (0..pairs).map(|j| BASE.powf(-((2 * j) as f64) / head_width as f64)).collect();
+        let angles = || positions.iter().flat_map(|&p| frequencies.iter().map(move |&f| p as f64 * f));
+        let table =
+            |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [positions.len(), pairs]), device);
+        Self {
+            cos: table(angles().map(|angle| angle.cos() as f32).collect()),
+            sin: table(angles().map(|angle| angle.sin() as f32).collect()),
+        }
+    }
+
     /// The tables of tokens `start..end` only.
     pub fn range(&self, start: usize, end: usize) -> Self {
         let pairs = self.cos.dims()[1];
@@ -49,6 +64,12 @@ impl Rotary {
     /// The tables for the CPU route.
     pub(super) fn angles(&self) -> cpu::Angles {
         cpu::Angles::of(&self.cos, &self.sin)
+    }
+
+    /// Rotates the first `rotated` numbers of each token's row `(T, row)` in place, in heads of the tables' width.
+    pub fn turn_rows(&self, rows: &mut [f32], row: usize, rotated: usize) {
+        let [tokens, pairs] = self.cos.dims();
+        self.angles().rotate_rows(rows, row, rotated, tokens, 2 * pairs);
     }
 
     /// Rotates `(B, T, H, D)`; token `t` by the `t`-th position of the table.

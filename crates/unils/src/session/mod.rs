@@ -29,6 +29,7 @@
 //! # Ok::<(), unils::Error>(())
 //! ```
 
+mod causal;
 mod controls;
 mod output;
 mod stepper;
@@ -38,9 +39,10 @@ mod windowed;
 
 pub use controls::Controls;
 pub use stepper::Timing;
+pub(crate) use stepper::{Due, Stream, step};
 pub use stream::{Session, step_all};
 pub use windowed::StageTimes;
-pub(crate) use windowed::{WindowStart, WindowStream, step_windows};
+pub(crate) use windowed::StreamOptions;
 
 use crate::motion::Motion;
 

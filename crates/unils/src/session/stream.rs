@@ -6,6 +6,7 @@ use super::controls::Controls;
 use super::output::{Output, Talk};
 use super::stepper::{Due, Stream, Timing, step};
 use super::track::Track;
+use super::windowed::StreamOptions;
 use super::{Chunk, Interruption, OWN, Pushed, SessionOptions, StageTimes, Voice};
 use crate::audio::MODEL_RATE;
 use crate::error::{Error, Result};
@@ -45,7 +46,16 @@ impl State {
         let (space, window) = (model.config().space, timing.window_frames);
         let output = Output::new(space, options.participants, window, options.smooth, &options.controls)?;
         Ok(Self {
-            stream: Stream::begin(model, options)?,
+            stream: Stream::begin(
+                model,
+                &StreamOptions {
+                    participants: options.participants,
+                    sampling: options.controls.sampling,
+                    seed: options.seed,
+                    style: options.style.as_ref(),
+                    previous: None,
+                },
+            )?,
             tracks: Voice::ALL.map(|voice| Track::new(voice.name())),
             controls: options.controls,
             talk: Talk::default(),
@@ -182,8 +192,8 @@ impl Session {
     /// [`Error::Argument`] naming the value that is out of range; nothing is changed then.
     pub fn set_controls(&mut self, controls: Controls) -> Result<()> {
         controls.validate()?;
+        self.state.stream.set_sampling(controls.sampling)?;
         self.state.controls = controls;
-        self.state.stream.set_sampling(controls.sampling);
         Ok(())
     }
 

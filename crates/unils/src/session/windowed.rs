@@ -9,9 +9,10 @@ use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::generator::{GenerationState, Sampling, Start, values};
+use crate::generator::{GenerationState, Generator, Sampling, Start};
 use crate::model::Model;
-use crate::motion::{FPS, Motion, SAMPLES_PER_FRAME};
+use crate::motion::{FPS, Motion, SAMPLES_PER_FRAME, Space};
+use crate::nn::values;
 
 /// Where the time of a generation went.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -24,14 +25,26 @@ pub struct StageTimes {
     pub codec: Duration,
 }
 
-/// How a stream begins.
+/// How a stream of either layout begins.
 #[derive(Debug, Clone)]
-pub(crate) struct WindowStart<'a> {
+pub(crate) struct StreamOptions<'a> {
     pub participants: usize,
     pub sampling: Sampling,
     pub seed: u64,
     pub style: Option<&'a Motion>,
     pub previous: Option<&'a Motion>,
+}
+
+impl StreamOptions<'_> {
+    /// Checks the ranges.
+    pub(super) fn validate(&self) -> Result<()> {
+        self.sampling.validate()?;
+        if !(1..=2).contains(&self.participants) {
+            let what = format!("expected 1 or 2, got {}", self.participants);
+            return Err(Error::argument("participants", what));
+        }
+        Ok(())
+    }
 }
 
 /// What one stream carries from window to window.
@@ -46,13 +59,8 @@ impl WindowStream {
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Motion`] when an option does not fit the model.
-    pub(crate) fn begin(model: &Model, start: &WindowStart<'_>) -> Result<Self> {
-        start.sampling.validate()?;
+    pub(crate) fn begin(model: &Model, generator: &Generator, start: &StreamOptions<'_>) -> Result<Self> {
         let participants = start.participants;
-        if !(1..=2).contains(&participants) {
-            let what = format!("expected 1 or 2, got {participants}");
-            return Err(Error::argument("participants", what));
-        }
         let clip = |name, motion: Option<&Motion>, cut: Cut| {
             motion.map(|motion| clip(model, name, motion, participants, cut)).transpose()
         };
@@ -62,7 +70,7 @@ impl WindowStream {
             previous_is_unconditional: false,
             seed: start.seed,
         };
-        Ok(Self { state: model.generator().begin(participants, &begin), sampling: start.sampling })
+        Ok(Self { state: generator.begin(participants, &begin), sampling: start.sampling })
     }
 
     /// How the next windows' bits are drawn.
@@ -71,16 +79,21 @@ impl WindowStream {
     }
 
     /// The manner of the next windows; `None` for none.
-    pub(crate) fn set_style(&mut self, model: &Model, style: Option<&Motion>) -> Result<()> {
+    pub(crate) fn set_style(
+        &mut self,
+        model: &Model,
+        generator: &Generator,
+        style: Option<&Motion>,
+    ) -> Result<()> {
         let participants = self.state.participants();
         let motion = match style {
             Some(style) => clip(model, "style", style, participants, style_window)?,
             None => {
-                let codec = model.generator().codec();
+                let codec = generator.codec();
                 Tensor::zeros([participants, codec.window(), codec.motion_dim()], model.device())
             }
         };
-        self.state.set_style(model.generator().codec().features(motion));
+        self.state.set_style(generator.codec().features(motion));
         Ok(())
     }
 }
@@ -92,10 +105,11 @@ impl WindowStream {
 /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails; no stream has moved then.
 pub(crate) fn step_windows(
     model: &Model,
+    generator: &Generator,
     due: &mut [(&mut WindowStream, [&[f32]; 2])],
     times: &mut StageTimes,
 ) -> Result<Vec<Vec<f32>>> {
-    let samples = model.generator().codec().window() * SAMPLES_PER_FRAME;
+    let samples = generator.codec().window() * SAMPLES_PER_FRAME;
     let lengths = due.iter().flat_map(|(_, tracks)| tracks.iter().map(|track| track.len()));
     if let Some(wrong) = lengths.into_iter().find(|&length| length != samples) {
         let what = format!("expected windows of {samples} samples, got {wrong}");
@@ -108,7 +122,7 @@ pub(crate) fn step_windows(
         let sampling = due[first].0.sampling;
         let (group, rest): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|&index| due[index].0.sampling == sampling);
-        step_group(model, due, &group, times, &mut windows)?;
+        step_group((model, generator), due, &group, times, &mut windows)?;
         waiting = rest;
     }
     Ok(windows)
@@ -116,7 +130,7 @@ pub(crate) fn step_windows(
 
 /// One batch: the streams of `group`, which draw alike.
 fn step_group(
-    model: &Model,
+    (model, generator): (&Model, &Generator),
     due: &mut [(&mut WindowStream, [&[f32]; 2])],
     group: &[usize],
     times: &mut StageTimes,
@@ -130,7 +144,6 @@ fn step_group(
     let started = Instant::now();
     let voices = listen(model, &heard);
     let heard_at = Instant::now();
-    let generator = model.generator();
     let bits = generator.sample_bits(&mut batch, voices.as_ref(), &sampling, &mut |_| ())?;
     let sampled_at = Instant::now();
     let motion = values(generator.close_window(&mut batch, bits).motion)?;
@@ -195,9 +208,8 @@ fn listen(model: &Model, streams: &[Heard<'_>]) -> Option<[Tensor<3>; 2]> {
 /// A window cut from (frames, channels) values: of `window` frames, `channels` wide.
 type Cut = fn(&[f32], usize, usize) -> Option<Vec<f32>>;
 
-/// A clip option as `(P, T, M)`.
-fn clip(model: &Model, name: &str, motion: &Motion, participants: usize, cut: Cut) -> Result<Tensor<3>> {
-    let (space, window) = (model.config().space, model.generator().codec().window());
+/// That a clip is of the model's space and rate, and of one person or as many as there are.
+pub(super) fn check_clip(name: &str, motion: &Motion, space: Space, participants: usize) -> Result<()> {
     if motion.space() != space {
         let what = format!("{} motion, but the model makes {space}", motion.space());
         return Err(Error::motion(name, what));
@@ -211,6 +223,13 @@ fn clip(model: &Model, name: &str, motion: &Motion, participants: usize, cut: Cu
         let what = format!("{} participants, expected {expected}", motion.participants());
         return Err(Error::motion(name, what).with_hint("give a clip of one person for all, or of each"));
     }
+    Ok(())
+}
+
+/// A clip option as `(P, T, M)`.
+fn clip(model: &Model, name: &str, motion: &Motion, participants: usize, cut: Cut) -> Result<Tensor<3>> {
+    let (space, window) = (model.config().space, model.codec().window());
+    check_clip(name, motion, space, participants)?;
     let channels = space.width();
     let mut values = Vec::with_capacity(participants * window * channels);
     for participant in 0..participants {

@@ -97,11 +97,14 @@ pub fn codec_config() -> CodecConfig {
         depth: 2,
         code_width: 8,
         schedule: vec![1, 2, 5, 10, 20],
+        past: None,
+        gains: Vec::new(),
+        parts: Vec::new(),
     }
 }
 
 pub fn generator_config(audio_dim: Option<usize>) -> GeneratorConfig {
-    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim, hearing: Hearing::Both }
+    GeneratorConfig { width: 32, heads: 4, depth: 2, audio_dim, hearing: Hearing::Both, causal: None }
 }
 
 pub fn codec(pack: bool) -> Codec {

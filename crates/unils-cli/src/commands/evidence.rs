@@ -1,0 +1,142 @@
+//! `unils evidence`: what a model does on voices that it never heard.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use unils::audio::{Conversation, ConversationOptions};
+use unils::file::write_whole;
+use unils::model::SHIPPED;
+use unils::{Error, Result};
+use unils_train::data::{Split, View, open_store};
+use unils_train::evidence::{Figures, of_corpus, of_recording};
+
+use super::{Context, animate, limit_threads};
+use crate::args::Evidence;
+use crate::interrupt;
+use crate::output;
+use crate::progress::Unit;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    /// Latency from sound to motion by the model's windows, milliseconds.
+    latency_ms: f64,
+    /// Figures of the model and of the truth on a corpus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corpus: Option<[Figures; 2]>,
+    /// Means over all recordings, as they are and in noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recordings: Option<[Figures; 2]>,
+    /// Each recording's, by name.
+    single: BTreeMap<String, [Figures; 2]>,
+    noise_db: f64,
+}
+
+pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
+    if arguments.data.is_none() && arguments.talk.is_empty() {
+        let error = Error::argument("evidence", "nothing to measure on");
+        return Err(error.with_hint("name a corpus with --data, or recordings with --talk").into());
+    }
+    for path in &arguments.outputs {
+        check_ending(path)?;
+    }
+    limit_threads(&arguments.compute)?;
+    let files = animate::locate(&arguments.model)?;
+    let model = animate::open(files.as_ref(), arguments.compute.device)?;
+    let corpus = arguments.data.as_ref().map(|path| {
+        let store = open_store(path, None, View::Dyad)?;
+        let mut meter = context.reporter.meter("conversations", None, Unit::Recordings);
+        of_corpus(&model, store.as_ref(), Split::Test, arguments.limit, &mut |done, _| {
+            meter.set(done as u64);
+            watch()
+        })
+    });
+    let corpus = corpus.transpose()?;
+    let mut means = [Figures::default(), Figures::default()];
+    let mut single = BTreeMap::new();
+    let mut meter = context.reporter.meter("recordings", Some(arguments.talk.len() as u64), Unit::Recordings);
+    for (done, talk) in arguments.talk.iter().enumerate() {
+        meter.set(done as u64);
+        if watch().is_break() {
+            return Err(Error::Interrupted.into());
+        }
+        let voices = read(talk)?;
+        let measured = [None, Some(arguments.noise)].map(|noise| of_recording(&model, &voices, noise, 0));
+        let [clean, noisy] = measured;
+        let measured = [clean?, noisy?];
+        means.iter_mut().zip(&measured).for_each(|(mean, figures)| mean.absorb(figures));
+        single.insert(talk.clone(), measured);
+    }
+    let timing = unils::session::Timing::of(&model);
+    let frames = timing.window_frames + timing.look_ahead_frames;
+    let report = Report {
+        model: files.map_or_else(|| SHIPPED.to_owned(), |files| files.checkpoint.display().to_string()),
+        latency_ms: frames as f64 / unils::motion::FPS * 1000.0,
+        corpus,
+        recordings: (!single.is_empty()).then_some(means),
+        single,
+        noise_db: arguments.noise,
+    };
+    for path in &arguments.outputs {
+        let text = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("json") => serde_json::to_string_pretty(&report)? + "\n",
+            _ => markdown(&report)?,
+        };
+        write_whole(path, text.as_bytes())?;
+    }
+    if context.is_json { output::print_json(&report) } else { output::print(&markdown(&report)?) }
+}
+
+fn watch() -> ControlFlow<()> {
+    if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+fn check_ending(path: &PathBuf) -> Result<()> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("md" | "json") => Ok(()),
+        _ => Err(Error::argument(path.display(), "expected a name ending in .md or .json")),
+    }
+}
+
+/// Both voices of a recording at 16 kHz.
+fn read(talk: &str) -> Result<[Vec<f32>; 2]> {
+    let paths: Vec<&str> = talk.split(',').collect();
+    let mut conversation = Conversation::open(&paths, &ConversationOptions::default())?;
+    let mut voices = [Vec::new(), Vec::new()];
+    while let Some(part) = conversation.read(1 << 16)? {
+        for (voice, track) in voices.iter_mut().zip(&part.tracks) {
+            voice.extend_from_slice(&track[..part.valid]);
+        }
+    }
+    Ok(voices)
+}
+
+fn markdown(report: &Report) -> anyhow::Result<String> {
+    let mut text = format!("Model: {}; {:.0} ms from sound to motion.\n", report.model, report.latency_ms);
+    if let Some([ours, truth]) = &report.corpus {
+        table(&mut text, ["on conversations with true motion", "model", "truth"], ours, truth)?;
+    }
+    if let Some([clean, noisy]) = &report.recordings {
+        let noise = format!("noise at {} dB", report.noise_db);
+        table(&mut text, ["on real recordings, mean", "as they are", &noise], clean, noisy)?;
+    }
+    for (name, [clean, noisy]) in &report.single {
+        table(&mut text, [name, "as it is", "noise"], clean, noisy)?;
+    }
+    Ok(text)
+}
+
+fn table(text: &mut String, heads: [&str; 3], first: &Figures, second: &Figures) -> anyhow::Result<()> {
+    let [name, a, b] = heads;
+    writeln!(text, "\n| {name} | {a} | {b} |\n|---|---|---|")?;
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    for (name, mean) in first.entries() {
+        let other = second.entries().find(|(other, _)| *other == name).and_then(|(_, mean)| mean);
+        writeln!(text, "| {name} | {} | {} |", value(mean), value(other))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! What a model does on voices that it never heard, measured on whole recordings: the figures of docs/evidence.md.
+//!
+//! Two kinds of recordings. With true motion and sounds ([`of_corpus`]): the test split of a corpus, whose voices, one
+//! synthesiser and one language are in no other split. Without ([`of_recording`]): anybody's voices, where the mouth is
+//! held against the voice itself, once as they are and once in noise. [`evaluate`](crate::evaluate) scores the same
+//! motion by the paper's measures; here is what the paper does not measure.
+
+use std::ops::ControlFlow;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde::Serialize;
+use unils::animate::{AnimateOptions, animate};
+use unils::audio::Conversation;
+use unils::metrics::curves::Curves;
+use unils::metrics::lipsync::{
+    ClosedAt, OFFSET_REACH, PhonemeInterval, best_offset, closure_recall, correlation, lip_sync,
+};
+use unils::metrics::liveliness::liveliness;
+use unils::metrics::responsiveness::{Exchange, Gesture, ResponseOptions, responsiveness};
+use unils::metrics::voice::Voice;
+use unils::model::Model;
+use unils::motion::{FPS, Motion, MotionMeta, SAMPLE_RATE, Space, rest_pose};
+use unils::{Error, Result};
+
+use crate::data::{Split, Store, Track, Want};
+
+/// Frames around a sound in which its closure counts.
+const MARGIN: usize = 1;
+
+/// Means over what was measured; none where nothing was found to measure.
+#[derive(Debug, Clone, Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn push(&mut self, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            self.sum += value;
+            self.count += 1;
+        }
+    }
+
+    fn get(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+}
+
+/// Named means in the order in which they were first met.
+#[derive(Debug, Clone, Default)]
+pub struct Figures(Vec<(String, Mean)>);
+
+impl Figures {
+    fn push(&mut self, name: &str, value: Option<f64>) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, mean)) => mean.push(value),
+            None => {
+                let mut mean = Mean::default();
+                mean.push(value);
+                self.0.push((name.to_owned(), mean));
+            }
+        }
+    }
+
+    /// Adds another's values to these.
+    pub fn absorb(&mut self, other: &Self) {
+        for (name, mean) in &other.0 {
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, mine)) => {
+                    mine.sum += mean.sum;
+                    mine.count += mean.count;
+                }
+                None => self.0.push((name.clone(), mean.clone())),
+            }
+        }
+    }
+
+    /// Names and means.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
+        self.0.iter().map(|(name, mean)| (name.as_str(), mean.get()))
+    }
+}
+
+impl Serialize for Figures {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.entries())
+    }
+}
+
+/// What may stop a measurement: called with recordings done and in all.
+pub type Watch<'w> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'w;
+
+/// Both faces of two voices at 16 kHz.
+fn made(model: &Model, voices: &[Vec<f32>; 2], style: Option<Motion>, seed: u64) -> Result<Motion> {
+    let mut conversation =
+        Conversation::from_samples(voices[0].clone(), Some(voices[1].clone()), SAMPLE_RATE)?;
+    let options = AnimateOptions {
+        sampling: model.config().sampling,
+        seed,
+        style,
+        smooth: false,
+        participants: Some(2),
+        ..AnimateOptions::default()
+    };
+    animate(model, &mut conversation, &options, &mut |_| ControlFlow::Continue(()))
+}
+
+/// How alive a face is.
+fn push_lively(
+    figures: &mut Figures,
+    motion: &Motion,
+    participant: usize,
+    curves: &Curves,
+    window: usize,
+) -> Result<()> {
+    for (name, value) in liveliness(motion, participant, curves, Some(window))?.entries() {
+        figures.push(name, value);
+    }
+    Ok(())
+}
+
+/// Measures what a model makes of two voices that come with nothing else. `noise_db`: white noise this far below the
+/// speech is added to both.
+///
+/// # Errors
+/// What animating gives; [`Error::Audio`] for voices of different lengths.
+pub fn of_recording(
+    model: &Model,
+    voices: &[Vec<f32>; 2],
+    noise_db: Option<f64>,
+    seed: u64,
+) -> Result<Figures> {
+    let clean = [Voice::analyse(&voices[0])?, Voice::analyse(&voices[1])?];
+    let heard = match noise_db {
+        None => voices.clone(),
+        Some(db) => [noisy(&voices[0], &clean[0], db, seed), noisy(&voices[1], &clean[1], db, seed + 1)],
+    };
+    let motion = made(model, &heard, None, seed)?;
+    let frames = motion.frames();
+    let mut figures = Figures::default();
+    for (participant, voice) in clean.iter().enumerate() {
+        let curves = Curves::of_channels(&motion, participant)?;
+        let speaking = voice.speaking_frames(frames);
+        if speaking.iter().filter(|&&speaks| speaks).count() > MOST_SILENT {
+            let lips = lip_sync(&curves.mouth_opening, FPS, &voice.loudness_frames(frames), &speaking)?;
+            for (name, value) in lips.entries() {
+                figures.push(name, value);
+            }
+        }
+        push_lively(&mut figures, &motion, participant, &curves, model.codec().window())?;
+    }
+    Ok(figures)
+}
+
+/// Frames of speech below which a voice is not scored: a second.
+const MOST_SILENT: usize = 25;
+
+/// A voice with white noise `db` below the level of its speech.
+fn noisy(voice: &[f32], analysed: &Voice, db: f64, seed: u64) -> Vec<f32> {
+    let frames = voice.len() / unils::motion::SAMPLES_PER_FRAME;
+    let speaking = analysed.speaking_frames(frames);
+    let spoken =
+        voice.chunks_exact(unils::motion::SAMPLES_PER_FRAME).zip(&speaking).filter(|(_, speaks)| **speaks);
+    let (mut power, mut count) = (0.0, 0.0);
+    for (frame, _) in spoken {
+        power += frame.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>();
+        count += frame.len() as f64;
+    }
+    // Uniform in -1 .. 1 has a power of a third.
+    let gain = (3.0 * power / f64::max(count, 1.0) * 10f64.powf(-db / 10.0)).sqrt() as f32;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = || (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    voice.iter().map(|sample| sample + gain * draw()).collect()
+}
+
+/// Measures a model on up to `limit` conversations of a corpus's split, as each person's manner is shown by the person's
+/// own recording; the truth's own figures come beside it.
+///
+/// # Errors
+/// What reading and animating give; [`Error::Motion`] if there are no conversations; [`Error::Interrupted`].
+pub fn of_corpus(
+    model: &Model,
+    store: &dyn Store,
+    split: Split,
+    limit: usize,
+    watch: &mut Watch<'_>,
+) -> Result<[Figures; 2]> {
+    let pairs = store.entries().iter().enumerate();
+    let pairs = pairs.filter(|(_, entry)| entry.split == split && entry.participants.len() == 2);
+    let pairs: Vec<usize> = pairs.map(|(index, _)| index).take(limit).collect();
+    if pairs.is_empty() {
+        return Err(Error::motion(
+            store.place(),
+            format!("no conversations in the split {:?}", split.name()),
+        ));
+    }
+    let (mut ours, mut truths) = (Figures::default(), Figures::default());
+    let mut exchanges: [Vec<Exchange>; 2] = [Vec::new(), Vec::new()];
+    for (done, &index) in pairs.iter().enumerate() {
+        if watch(done, pairs.len()).is_break() {
+            return Err(Error::Interrupted);
+        }
+        let recording = store.read(index, Want { audio: true, centred: true })?;
+        let tracks = [&recording.tracks[0], &recording.tracks[1]];
+        let voices = tracks.map(|track| track.audio.as_ref().map(|audio| audio.to_f32()).unwrap_or_default());
+        let frames = recording.frames();
+        let values = |track: &Track| track.motion[..frames * recording.space.width()].to_vec();
+        let truth = [values(tracks[0]), values(tracks[1])].concat();
+        let truth = Motion::new(recording.space, FPS, 2, truth, MotionMeta::new())?;
+        let motion = made(model, &voices, Some(truth.clone()), index as u64)?;
+        for (who, track) in tracks.iter().enumerate() {
+            let partner = Voice::analyse(&voices[1 - who])?;
+            for (side, motion) in [&motion, &truth].into_iter().enumerate() {
+                let curves = Curves::of_channels(motion, who)?;
+                let figures = if side == 0 { &mut ours } else { &mut truths };
+                push_lively(figures, motion, who, &curves, model.codec().window())?;
+                push_lips(figures, track, motion, &truth, who, &curves)?;
+                exchanges[side].push(Exchange::observe(&partner, &curves, Gesture::Nod)?);
+            }
+        }
+    }
+    for (figures, exchanges) in [&mut ours, &mut truths].into_iter().zip(&exchanges) {
+        let nods = responsiveness(exchanges, &ResponseOptions::default())?;
+        figures.push("cues answered by a nod", nods.rate);
+        figures.push("the same, shuffled partner", nods.shuffled_rate);
+    }
+    Ok([ours, truths])
+}
+
+/// How the lips follow the truth's, and the sounds.
+fn push_lips(
+    figures: &mut Figures,
+    track: &Track,
+    motion: &Motion,
+    truth: &Motion,
+    participant: usize,
+    curves: &Curves,
+) -> Result<()> {
+    let frames = motion.frames().min(truth.frames());
+    let Some(speech) = track.speech.clone().map(|mut speech| {
+        speech.resize(frames, false);
+        speech
+    }) else {
+        return Ok(());
+    };
+    let channel = |motion: &Motion, name: &str| -> Vec<f32> {
+        let index = Space::Arkit55.index(name).unwrap_or_default();
+        let values = motion.participant(participant).unwrap_or_default();
+        values.iter().skip(index).step_by(Space::Arkit55.width()).take(frames).copied().collect()
+    };
+    let closed = |motion: &Motion| -> Vec<f32> {
+        let pairs = channel(motion, "jawOpen").into_iter().zip(channel(motion, "mouthClose"));
+        pairs.map(|(jaw, close)| (jaw - close).max(0.0)).collect()
+    };
+    let both = ["jawOpen", "mouthPucker", "mouthFunnel"];
+    for name in both {
+        let r = correlation(&channel(motion, name), &channel(truth, name), Some(&speech))?;
+        figures.push(&format!("{name} r truth, speaking"), r);
+    }
+    let (opening, true_opening) = (closed(motion), closed(truth));
+    figures.push("lips' gap r truth, speaking", correlation(&opening, &true_opening, Some(&speech))?);
+    let offset = best_offset(&opening, &true_opening, OFFSET_REACH)?;
+    figures.push("gap's offset to truth, frames", offset.map(|offset| offset.frames));
+    let bilabials =
+        track.phonemes.iter().filter(|phoneme| matches!(phoneme.symbol.as_str(), "p" | "b" | "m"));
+    let bilabials: Vec<PhonemeInterval> =
+        bilabials.map(|phoneme| PhonemeInterval { start_s: phoneme.start_s, end_s: phoneme.end_s }).collect();
+    // A person's mouth may never quite close: the rest pose is zero.
+    let rest = rest_pose(motion.participant(participant).unwrap_or_default(), Space::Arkit55);
+    let at_rest = Space::Arkit55.index("jawOpen").map_or(0.0, |jaw| rest[jaw])
+        - Space::Arkit55.index("mouthClose").map_or(0.0, |close| rest[close]);
+    let calm: Vec<f32> =
+        curves.mouth_opening.iter().take(frames).map(|gap| (gap - at_rest).max(0.0)).collect();
+    let found = closure_recall(&calm, FPS, &speech, &bilabials, MARGIN, ClosedAt::default())?;
+    figures.push("lips closed at p b m", found.recall());
+    figures.push("closed elsewhere in speech", found.elsewhere);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_lies_as_far_below_speech_as_it_should() {
+        let tone = |i: usize| {
+            let is_loud = (8_000..40_000).contains(&i);
+            if is_loud { 0.3 * (i as f32 * 0.06).sin() * (1.0 + 0.4 * (i as f32 * 0.002).sin()) } else { 0.0 }
+        };
+        let voice: Vec<f32> = (0..48_000).map(tone).collect();
+        let analysed = Voice::analyse(&voice).unwrap();
+        let heard = noisy(&voice, &analysed, 10.0, 3);
+        let power = |from: &[f32]| from.iter().map(|x| f64::from(x * x)).sum::<f64>() / from.len() as f64;
+        let difference: Vec<f32> = heard.iter().zip(&voice).map(|(a, b)| a - b).collect();
+        let ratio = 10.0 * (power(&voice[8_000..40_000]) / power(&difference)).log10();
+        assert!((ratio - 10.0).abs() < 1.0, "{ratio}");
+    }
+
+    #[test]
+    fn figures_are_means_by_name() {
+        let mut figures = Figures::default();
+        figures.push("a", Some(1.0));
+        figures.push("b", None);
+        let mut other = Figures::default();
+        other.push("a", Some(3.0));
+        other.push("a", Some(f64::NAN));
+        figures.absorb(&other);
+        assert_eq!(figures.entries().collect::<Vec<_>>(), [("a", Some(2.0)), ("b", None)]);
+    }
+}

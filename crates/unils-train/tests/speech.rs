@@ -1,0 +1,147 @@
+//! The speech stage: trained on voices, interrupted, listened through by the conversational model.
+
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
+
+mod conversations;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use conversations::{Folder, write_corpus};
+use unils::checkpoint::TensorFile;
+use unils::device::DeviceKind;
+use unils::encoder::SpeechConfig;
+use unils::model::{EncoderConfig, Model, ModelConfig, ModelFiles};
+use unils_train::recipe::{Recipe, Stage, model_of_stage};
+use unils_train::run::{Check, DataConfig, Record, RunConfig, find_checkpoint, metrics_of, read_records};
+use unils_train::trainer::{Ending, Trainer, TrainerOptions};
+
+/// The tiny preset with a small speech encoder of its own.
+fn model() -> ModelConfig {
+    let mut model = ModelConfig::preset("tiny").unwrap();
+    let sizes = SpeechConfig { width: 24, fine: vec![1, 2], coarse: vec![1, 2] };
+    model.generator.as_mut().unwrap().audio_dim = Some(sizes.width);
+    model.encoder = Some(EncoderConfig::speech(sizes));
+    model
+}
+
+fn config(stage: Stage, data: &Path, steps: u64) -> RunConfig {
+    let mut recipe = match stage {
+        Stage::Speech => Recipe::preset("live").unwrap().speech.unwrap(),
+        _ => Recipe::preset("tiny").unwrap().stage(stage).unwrap().clone(),
+    };
+    (recipe.steps, recipe.batch, recipe.check_every, recipe.log_every, recipe.warmup) = (steps, 4, 100, 1, 3);
+    (recipe.check_batches, recipe.average_decay) = (2, 0.9);
+    RunConfig {
+        stage,
+        seed: 7,
+        single_stage: false,
+        program: "test".to_owned(),
+        data: DataConfig { path: data.to_owned(), metadata: None },
+        from: None,
+        stats: None,
+        encoder: None,
+        flame: None,
+        model: model_of_stage(&model(), stage).unwrap(),
+        recipe,
+        devices: 1,
+    }
+}
+
+fn go_on(trainer: &mut Trainer) -> Ending {
+    trainer.train(&mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn train(folder: &Path, config: RunConfig) {
+    let mut trainer = Trainer::begin(folder, config, &TrainerOptions::default()).unwrap();
+    assert_eq!(go_on(&mut trainer), Ending::Done);
+}
+
+fn last_check(folder: &Path) -> Check {
+    let records = read_records(&metrics_of(folder)).unwrap();
+    let check = |record| if let Record::Check(check) = record { Some(check) } else { None };
+    records.into_iter().filter_map(check).next_back().unwrap()
+}
+
+#[test]
+fn an_encoder_learns_mouths_and_sounds() {
+    let folder = Folder::new("speech");
+    write_corpus(&folder.at("data"), 6, 300);
+    train(&folder.at("run"), config(Stage::Speech, &folder.at("data"), 150));
+    let check = last_check(&folder.at("run"));
+    eprintln!("{check:?}");
+    let score = |name: &str| check.scores[name];
+    assert!(score("jaw r, delayed") > 0.8 && score("jaw r, immediate") > 0.6);
+    assert!(score("lips r, delayed") > 0.5 && score("sounds told") > 0.7);
+    assert!(score("gap at p b m") < 0.8);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bits() {
+    let folder = Folder::new("speech-resume");
+    let data = folder.at("data");
+    write_corpus(&data, 2, 160);
+    let (whole, cut) = (folder.at("whole"), folder.at("cut"));
+    train(&whole, config(Stage::Speech, &data, 6));
+    let until = |step| TrainerOptions { until: Some(step), workers: 1, ..TrainerOptions::default() };
+    let mut trainer = Trainer::begin(&cut, config(Stage::Speech, &data, 6), &until(2)).unwrap();
+    assert_eq!(go_on(&mut trainer), Ending::Stopped);
+    // What comes after the last saved state is lost, as when the process is killed.
+    trainer.advance(false).unwrap();
+    drop(trainer);
+    assert_eq!(go_on(&mut Trainer::resume(&cut, &until(100)).unwrap()), Ending::Done);
+    for file in ["state", "last"] {
+        let bytes = |folder: &Path| std::fs::read(folder.join(format!("{file}.safetensors"))).unwrap();
+        assert!(bytes(&whole) == bytes(&cut), "{file} differs");
+    }
+}
+
+#[test]
+fn the_conversational_model_carries_its_encoder() {
+    let folder = Folder::new("speech-dual");
+    let data = folder.at("data");
+    write_corpus(&data, 2, 160);
+    let checkpoint = |name: &str| Some(find_checkpoint(&folder.at(name)).unwrap());
+    train(&folder.at("speech"), config(Stage::Speech, &data, 2));
+    train(&folder.at("codec"), config(Stage::Codec, &data, 2));
+    train(&folder.at("prior"), RunConfig { from: checkpoint("codec"), ..config(Stage::AudioFree, &data, 2) });
+    let dual = RunConfig { from: checkpoint("prior"), ..config(Stage::DualTrack, &data, 2) };
+    let begin = |name: &str, config| Trainer::begin(&folder.at(name), config, &TrainerOptions::default());
+    let error = begin("deaf", dual.clone()).unwrap_err();
+    assert!(error.hint().unwrap().contains("speech stage"), "{error}");
+    let error = begin("deaf", RunConfig { encoder: checkpoint("prior"), ..dual.clone() }).unwrap_err();
+    assert!(error.to_string().contains("no speech encoder in this file"), "{error}");
+    let mut other = RunConfig { encoder: checkpoint("speech"), ..dual.clone() };
+    let sizes = SpeechConfig { width: 24, fine: vec![1, 2], coarse: vec![1, 4] };
+    other.model.encoder = Some(EncoderConfig::speech(sizes));
+    let error = begin("deaf", other).unwrap_err();
+    assert!(error.to_string().contains("the model listens through"), "{error}");
+    assert!(!folder.at("deaf").join("run.toml").exists());
+    train(&folder.at("dual"), RunConfig { encoder: checkpoint("speech"), ..dual });
+
+    // The heads stay behind, and the encoder is in the model's own checkpoint, as it was trained.
+    let [alone, within] = ["speech", "dual"].map(|run| TensorFile::open(checkpoint(run).unwrap()).unwrap());
+    assert!(alone.names().all(|name| name.starts_with("audio_encoder.")));
+    for name in alone.names() {
+        assert_eq!(alone.read_f32(name).unwrap(), within.read_f32(name).unwrap(), "{name}");
+    }
+    let open = |encoder| {
+        let files = ModelFiles { checkpoint: checkpoint("dual").unwrap(), encoder, ..ModelFiles::default() };
+        Model::open(&files, DeviceKind::Cpu)
+    };
+    for encoder in [None, checkpoint("speech")] {
+        let model = open(encoder).unwrap();
+        assert_eq!(model.encoder().unwrap().feature_dim(), 24);
+        assert!(model.reports().iter().all(|(_, report)| report.unused.is_empty()), "{:?}", model.reports());
+    }
+    let copy = folder.at("copy.safetensors");
+    let options = unils::model::ConvertOptions { half: true, preset: None };
+    let report = unils::model::convert(&checkpoint("dual").unwrap(), &copy, &options).unwrap();
+    assert!(report.report.unused.is_empty());
+    Model::open(&ModelFiles { checkpoint: copy, ..ModelFiles::default() }, DeviceKind::Cpu).unwrap();
+    let error = Model::open(
+        &ModelFiles { checkpoint: checkpoint("speech").unwrap(), ..ModelFiles::default() },
+        DeviceKind::Cpu,
+    );
+    assert!(error.unwrap_err().to_string().contains("no codec and no generator"));
+}

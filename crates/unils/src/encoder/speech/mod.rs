@@ -1,0 +1,289 @@
+//! The speech encoder of models that answer at once: causal convolutions over log-mel energies, trained on speech.
+//!
+//! The fourth kind of audio encoder. It hears the past only: feature `j` is there when sample `640 (j + 1)` has come, one
+//! feature a motion frame. Its weights, under `audio_encoder.`, lie in the checkpoint of the model that listens through
+//! it.
+//!
+//! 1. [`LogMel`] energies, 80 bands every 10 ms, measured against the voice's own level ([`level`]).
+//! 2. Two steps as one row of 160 numbers, 50 a second, go through a linear layer and residual blocks ([`Block`]): a norm,
+//!    a causal dilated convolution of three taps, GELU, a linear layer.
+//! 3. Two rows become one by a linear layer: 25 a second. More blocks, whose dilations reach 1.2 s back, and a norm.
+//!
+//! [`Speech::forward`] takes whole waves; [`Speech::step`] goes on with streams, whose pasts their callers own, and gives
+//! the same features for every way of cutting.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use unils::encoder::{Speech, SpeechConfig};
+//! use unils::nn::{Loader, RandomWeights};
+//! let config = SpeechConfig { width: 32, fine: vec![1, 2], coarse: vec![1, 4] };
+//! let weights = RandomWeights { seed: 1 };
+//! let speech = Speech::load(&config, &Loader::new(&weights, &Device::flex(), true))?;
+//! let mut state = speech.begin();
+//! let features = speech.step(&mut [&mut state], &[0.1; 640])?;
+//! assert_eq!(features.dims(), [1, 1, 32]);
+//! # Ok::<(), unils::Error>(())
+//! ```
+//!
+//! Letters: `B` tracks or streams, `N` samples, `T` rows in time, `C` channels, `D` a dilation.
+
+mod level;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use self::level::Tracker;
+use super::LogMel;
+use crate::error::{Error, Result};
+use crate::motion::SAMPLES_PER_FRAME;
+use crate::nn::{Activation, LayerNorm, Linear, Loader};
+
+/// Taps of a convolution.
+const TAPS: usize = 3;
+/// Rows at 50 a second that become one at 25.
+const STRIDE: usize = 2;
+const EPSILON: f64 = 1e-5;
+/// Most that a configuration may ask for.
+const MOST_WIDTH: usize = 4096;
+const MOST_BLOCKS: usize = 64;
+const MOST_DILATION: usize = 256;
+
+/// Sizes of a [`Speech`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeechConfig {
+    /// Channels inside and of the features.
+    pub width: usize,
+    /// Dilations of the blocks at 50 rows a second, in order.
+    pub fine: Vec<usize>,
+    /// Dilations of the blocks at 25 rows a second, in order.
+    pub coarse: Vec<usize>,
+}
+
+impl SpeechConfig {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let fault = |field: &str, expected: String, got: &dyn std::fmt::Debug| {
+            let what = format!("expected {expected}, got {got:?}");
+            Err(Error::config(format!("encoder.speech.{field}"), what))
+        };
+        if !(1..=MOST_WIDTH).contains(&self.width) {
+            return fault("width", format!("1 to {MOST_WIDTH}"), &self.width);
+        }
+        for (field, dilations) in [("fine", &self.fine), ("coarse", &self.coarse)] {
+            let is_possible = |dilation| (1..=MOST_DILATION).contains(dilation);
+            if dilations.len() > MOST_BLOCKS || !dilations.iter().all(is_possible) {
+                let expected = format!("at most {MOST_BLOCKS} dilations from 1 to {MOST_DILATION}");
+                return fault(field, expected, dilations);
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers in the matrices.
+    pub fn numbers(&self) -> u64 {
+        let (width, blocks) = (self.width as u64, (self.fine.len() + self.coarse.len()) as u64);
+        let block = (TAPS as u64 + 1) * width * width;
+        LogMel::FEATURE_DIM as u64 * width + STRIDE as u64 * width * width + blocks * block
+    }
+
+    /// Features that `samples` samples give.
+    pub fn features(&self, samples: usize) -> usize {
+        samples / SAMPLES_PER_FRAME
+    }
+}
+
+/// `x + linear(gelu(convolution(norm(x))))`, on rows `(B, T, C)`.
+#[derive(Module, Debug)]
+struct Block {
+    norm: LayerNorm,
+    /// Of the rows `t - 2 D`, `t - D` and `t` side by side.
+    convolution: Linear,
+    linear: Linear,
+    #[module(skip)]
+    dilation: usize,
+}
+
+impl Block {
+    fn load(loader: &Loader<'_>, width: usize, dilation: usize) -> Self {
+        Self {
+            norm: loader.layer_norm("norm", width, EPSILON),
+            convolution: loader.linear("convolution", [width, TAPS * width]),
+            linear: loader.linear("linear", [width, width]),
+            dilation,
+        }
+    }
+
+    /// Rows that the convolution reaches back.
+    fn reach(&self) -> usize {
+        (TAPS - 1) * self.dilation
+    }
+
+    /// Goes on behind the normed rows `past` `(B, 2 D, C)`, which become those before the next rows.
+    fn forward(&self, x: Tensor<3>, past: &mut Tensor<3>) -> Tensor<3> {
+        let rows = x.dims()[1];
+        let heard = Tensor::cat(vec![past.clone(), self.norm.forward(x.clone())], 1);
+        let tap = |tap| heard.clone().narrow(1, tap * self.dilation, rows);
+        let taps = Tensor::cat((0..TAPS).map(tap).collect(), 2);
+        *past = heard.clone().narrow(1, rows, self.reach());
+        self.linear.add_to(self.convolution.forward_then(taps, Activation::Gelu), x)
+    }
+}
+
+/// The encoder. Immutable; what changes during a stream is in its [`SpeechState`].
+#[derive(Module, Debug)]
+pub struct Speech {
+    #[module(skip)]
+    log_mel: LogMel,
+    input: Linear,
+    fine: Vec<Block>,
+    /// Two rows at 50 a second to one at 25.
+    joint: Linear,
+    coarse: Vec<Block>,
+    norm: LayerNorm,
+}
+
+/// What one stream's next features depend on of its past. Of fixed size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpeechState {
+    /// The last [`LogMel::LOOK_BACK`] samples; silence before the first.
+    samples: Vec<f32>,
+    tracker: Tracker,
+    /// Of each block the last `2 D` normed rows.
+    past: Vec<Vec<f32>>,
+}
+
+impl Speech {
+    /// Samples of a feature: those of a motion frame.
+    pub const SAMPLES_PER_FEATURE: usize = SAMPLES_PER_FRAME;
+
+    /// Builds the encoder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible sizes. Missing or misshapen tensors are in the loader's report.
+    pub fn load(config: &SpeechConfig, loader: &Loader<'_>) -> Result<Self> {
+        config.validate()?;
+        let width = config.width;
+        let blocks = |name: &str, dilations: &[usize]| -> Vec<Block> {
+            let at = loader.at(name);
+            let block = |(index, &dilation): (usize, &usize)| Block::load(&at.at(index), width, dilation);
+            dilations.iter().enumerate().map(block).collect()
+        };
+        Ok(Self {
+            log_mel: LogMel::new(),
+            input: loader.linear("input", [width, LogMel::FEATURE_DIM]),
+            fine: blocks("fine", &config.fine),
+            joint: loader.linear("joint", [width, STRIDE * width]),
+            coarse: blocks("coarse", &config.coarse),
+            norm: loader.layer_norm("norm", width, EPSILON),
+        })
+    }
+
+    /// Channels of the features.
+    pub fn feature_dim(&self) -> usize {
+        self.norm.gamma.dims()[0]
+    }
+
+    /// Waveforms `(B, N)` at 16 kHz to features `(B, N / 640, C)`, rounded down, on the same device.
+    pub fn forward(&self, waves: Tensor<2>) -> Tensor<3> {
+        let ([rows, samples], device) = (waves.dims(), waves.device());
+        let count = samples / SAMPLES_PER_FRAME;
+        let mut energies = self.log_mel.forward(waves.narrow(1, 0, count * SAMPLES_PER_FRAME));
+        if count > 0 {
+            let mut values: Vec<f32> = energies.into_data().convert::<f32>().iter().collect();
+            let each = values.par_chunks_exact_mut(STRIDE * count * LogMel::FEATURE_DIM);
+            each.for_each(|steps| Tracker::default().apply(steps));
+            energies = rows_of(values, rows, LogMel::FEATURE_DIM, &device);
+        }
+        let x = self.input.forward_then(energies, Activation::Gelu);
+        let width = self.feature_dim();
+        // On the features' device, which records gradients if the weights are trained.
+        let zeros = |block: &Block| Tensor::zeros([rows, block.reach(), width], &x.device());
+        let mut past: Vec<Tensor<3>> = self.blocks().map(zeros).collect();
+        self.rows(x, &mut past)
+    }
+
+    /// A stream before its first sample.
+    pub fn begin(&self) -> SpeechState {
+        let width = self.feature_dim();
+        SpeechState {
+            samples: vec![0.0; LogMel::LOOK_BACK],
+            tracker: Tracker::default(),
+            past: self.blocks().map(|block| vec![0.0; block.reach() * width]).collect(),
+        }
+    }
+
+    /// Goes on with several streams at once: the next `F` frames of 640 samples of each, row-major, to their features
+    /// `(B, F, C)`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are not as many whole frames for each stream; the states are then as before.
+    pub fn step(&self, states: &mut [&mut SpeechState], samples: &[f32]) -> Result<Tensor<3>> {
+        let (streams, width) = (states.len(), self.feature_dim());
+        let each = samples.len() / streams.max(1);
+        if streams == 0 || each == 0 || each * streams != samples.len() || each % SAMPLES_PER_FRAME != 0 {
+            let what = format!("{} samples for {streams} streams", samples.len());
+            return Err(Error::argument("speech encoder", what).with_hint(format!(
+                "each stream gets the same number of whole frames of {SAMPLES_PER_FRAME}"
+            )));
+        }
+        let mut energies =
+            Vec::with_capacity(samples.len() / SAMPLES_PER_FRAME * STRIDE * LogMel::FEATURE_DIM);
+        for (state, new) in states.iter_mut().zip(samples.chunks_exact(each)) {
+            let heard = state.samples.len();
+            state.samples.extend_from_slice(new);
+            let mut steps = self.log_mel.rows(&state.samples, heard + each, heard);
+            state.samples.drain(..each);
+            state.tracker.apply(&mut steps);
+            energies.append(&mut steps);
+        }
+        let device = self.norm.gamma.val().device();
+        let gather = |index: usize| {
+            let values = states.iter().flat_map(|state| state.past[index].iter().copied()).collect();
+            rows_of(values, streams, width, &device)
+        };
+        let mut past: Vec<Tensor<3>> = (0..self.blocks().count()).map(gather).collect();
+        let energies = rows_of(energies, streams, LogMel::FEATURE_DIM, &device);
+        let features = self.rows(self.input.forward_then(energies, Activation::Gelu), &mut past);
+        for (index, past) in past.into_iter().enumerate() {
+            let values: Vec<f32> = past.into_data().convert::<f32>().iter().collect();
+            let length = values.len() / streams;
+            for (state, values) in states.iter_mut().zip(values.chunks_exact(length.max(1))) {
+                state.past[index].copy_from_slice(values);
+            }
+        }
+        Ok(features)
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.fine.iter().chain(&self.coarse)
+    }
+
+    /// Rows at 50 a second `(B, 2 T, C)` to features `(B, T, C)`. `past` has a tensor a block.
+    fn rows(&self, mut x: Tensor<3>, past: &mut [Tensor<3>]) -> Tensor<3> {
+        let (fine, coarse) = past.split_at_mut(self.fine.len());
+        for (block, past) in self.fine.iter().zip(fine) {
+            x = block.forward(x, past);
+        }
+        let [streams, rows, width] = x.dims();
+        let mut x = self.joint.forward(x.reshape([streams, rows / STRIDE, STRIDE * width]));
+        for (block, past) in self.coarse.iter().zip(coarse) {
+            x = block.forward(x, past);
+        }
+        self.norm.forward(x)
+    }
+}
+
+/// Row-major values as `(B, T, width)`.
+fn rows_of(values: Vec<f32>, streams: usize, width: usize, device: &Device) -> Tensor<3> {
+    let rows = values.len() / (streams * width).max(1);
+    Tensor::from_data(TensorData::new(values, [streams, rows, width]), device)
+}
+
+#[cfg(test)]
+mod tests;

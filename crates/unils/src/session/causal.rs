@@ -1,0 +1,218 @@
+//! The block-causal layout as a stream: the next frames of both voices in, a short window of motion out.
+//!
+//! Beside [`windowed`](super::windowed). A stream hears each frame once: the speech encoder of both tracks and the
+//! generator of each participant keep what they need of the past.
+
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+
+use super::windowed::{StageTimes, StreamOptions, check_clip};
+use crate::encoder::{Encoder, Speech, SpeechState};
+use crate::error::{Error, Result};
+use crate::generator::{CausalGenerator, CausalStream, Sampling, StreamStart};
+use crate::model::Model;
+use crate::motion::{Motion, SAMPLES_PER_FRAME, Space, Unit, manner, remove_rest, rest_pose};
+
+/// What one stream of one or two participants carries from window to window.
+#[derive(Debug, Clone)]
+pub(crate) struct CausalSession {
+    /// Own voice's and partner's.
+    ears: Option<[SpeechState; 2]>,
+    participants: Vec<CausalStream>,
+    /// Each participant's rest pose, added to what the model makes.
+    rests: Vec<Vec<f32>>,
+    sampling: Sampling,
+}
+
+impl CausalSession {
+    /// The stream before its first window.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] or [`Error::Motion`] when an option does not fit the model.
+    pub(crate) fn begin(
+        model: &Model,
+        generator: &CausalGenerator,
+        start: &StreamOptions<'_>,
+    ) -> Result<Self> {
+        if start.previous.is_some() {
+            return Err(Error::argument("previous motion", "this model begins from rest")
+                .with_hint("only models of long windows begin from other motion"));
+        }
+        let mut participants = Vec::new();
+        let mut rests = Vec::new();
+        for participant in 0..start.participants {
+            let (style, rest) = style_of(model, start.style, participant, start.participants)?;
+            let begin = StreamStart {
+                style,
+                is_guided: start.sampling.is_guided(),
+                seed: start.seed,
+                participant: participant as u64,
+            };
+            participants.push(generator.begin_stream(&begin)?);
+            rests.push(rest);
+        }
+        let ears = speech(model)?.map(|speech| [speech.begin(), speech.begin()]);
+        Ok(Self { ears, participants, rests, sampling: start.sampling })
+    }
+
+    /// How the next windows' bits are drawn.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for guidance of a stream that began without.
+    pub(crate) fn set_sampling(&mut self, sampling: Sampling) -> Result<()> {
+        if sampling.is_guided() && !self.participants.iter().all(CausalStream::is_guided) {
+            return Err(Error::argument("cfg", "the stream was begun without guidance")
+                .with_hint("guidance is decided when a stream begins; its strength may change later"));
+        }
+        self.sampling = sampling;
+        Ok(())
+    }
+
+    /// The manner of the next windows; `None` for an average one.
+    pub(crate) fn set_style(
+        &mut self,
+        model: &Model,
+        generator: &CausalGenerator,
+        style: Option<&Motion>,
+    ) -> Result<()> {
+        let people = self.participants.len();
+        for participant in 0..people {
+            let (style, rest) = style_of(model, style, participant, people)?;
+            generator.restyle(&mut self.participants[participant], style.as_deref())?;
+            self.rests[participant] = rest;
+        }
+        Ok(())
+    }
+}
+
+/// The encoder that a causal generator hears through.
+fn speech(model: &Model) -> Result<Option<&Speech>> {
+    match model.encoder() {
+        None => Ok(None),
+        Some(Encoder::Speech(speech)) => Ok(Some(speech)),
+        Some(_) => {
+            Err(Error::config("encoder.kind", "a block-causal generator hears through a causal encoder")
+                .with_hint("kind = \"speech\""))
+        }
+    }
+}
+
+/// A participant's manner and rest pose in a style clip.
+fn style_of(
+    model: &Model,
+    style: Option<&Motion>,
+    participant: usize,
+    participants: usize,
+) -> Result<(Option<Vec<f32>>, Vec<f32>)> {
+    let space = model.config().space;
+    let Some(motion) = style else { return Ok((None, vec![0.0; space.width()])) };
+    check_clip("style", motion, space, participants)?;
+    let mut clip = motion.participant(participant % motion.participants()).unwrap_or_default().to_vec();
+    let rest = rest_pose(&clip, space);
+    remove_rest(&mut clip, &rest);
+    // Where the head points is the recording's, not the person's.
+    let keep = |(rest, channel): (f32, &crate::motion::Channel)| match channel.unit {
+        Unit::Coefficient => rest,
+        Unit::Radian => 0.0,
+    };
+    let rest = rest.into_iter().zip(space.channels()).map(keep).collect();
+    Ok((Some(manner(&clip, space.width())), rest))
+}
+
+/// The next window of several streams, each with the samples of its window and of the look-ahead behind it: motion of
+/// each, (participants, frames, channels) row-major, in their order.
+///
+/// # Errors
+/// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
+pub(crate) fn step_causal(
+    model: &Model,
+    generator: &CausalGenerator,
+    due: &mut [(&mut CausalSession, [&[f32]; 2])],
+    times: &mut StageTimes,
+) -> Result<Vec<Vec<f32>>> {
+    let window = generator.codec().window();
+    let frames = window + generator.layout().config().look_ahead;
+    let samples = frames * SAMPLES_PER_FRAME;
+    let lengths = due.iter().flat_map(|(_, tracks)| tracks.iter().map(|track| track.len()));
+    if let Some(wrong) = lengths.into_iter().find(|&length| length != samples) {
+        let what = format!("expected {samples} samples of a window and what is behind it, got {wrong}");
+        return Err(Error::argument("audio", what));
+    }
+    let started = Instant::now();
+    if let Some(speech) = speech(model)? {
+        // At a stream's start the look-ahead is new too.
+        for new in [frames, window] {
+            let is_first = new == frames;
+            let mut group: Vec<_> = due
+                .iter_mut()
+                .filter(|(session, _)| (session.participants[0].heard() == 0) == is_first)
+                .collect();
+            if is_first && frames == window || group.is_empty() {
+                continue;
+            }
+            hear(speech, generator, &mut group, new)?;
+        }
+    }
+    times.encoder += started.elapsed();
+    let started = Instant::now();
+    let samplings: Vec<Sampling> =
+        due.iter().flat_map(|(session, _)| session.participants.iter().map(|_| session.sampling)).collect();
+    let mut streams: Vec<&mut CausalStream> =
+        due.iter_mut().flat_map(|(session, _)| &mut session.participants).collect();
+    let motion = generator.step(&mut streams, &samplings)?;
+    times.generator += started.elapsed();
+    let space = model.config().space;
+    let row = window * space.width();
+    let mut rows = motion.chunks_exact(row);
+    let of_session = |(session, _): &(&mut CausalSession, [&[f32]; 2])| {
+        let mut motion = Vec::with_capacity(session.rests.len() * row);
+        for (rest, made) in session.rests.iter().zip(&mut rows) {
+            motion.extend(with_rest(made, rest, space));
+        }
+        motion
+    };
+    Ok(due.iter().map(of_session).collect())
+}
+
+/// The last `new` frames of both tracks of each stream, heard by each participant.
+fn hear(
+    speech: &Speech,
+    generator: &CausalGenerator,
+    group: &mut [&mut (&mut CausalSession, [&[f32]; 2])],
+    new: usize,
+) -> Result<()> {
+    let samples: Vec<f32> = group
+        .iter()
+        .flat_map(|(_, tracks)| {
+            tracks.iter().flat_map(|track| &track[track.len() - new * SAMPLES_PER_FRAME..])
+        })
+        .copied()
+        .collect();
+    let mut ears: Vec<&mut SpeechState> =
+        group.iter_mut().filter_map(|(session, _)| session.ears.as_mut()).flatten().collect();
+    let features = speech.step(&mut ears, &samples)?;
+    let voice = |side: usize| {
+        let rows = group.iter().enumerate().flat_map(|(index, (session, _))| {
+            (0..session.participants.len()).map(move |participant| 2 * index + (participant + side) % 2)
+        });
+        Tensor::cat(rows.map(|row| features.clone().narrow(0, row, 1)).collect(), 0)
+    };
+    let voices = [voice(0), voice(1)];
+    let mut streams: Vec<&mut CausalStream> =
+        group.iter_mut().flat_map(|(session, _)| &mut session.participants).collect();
+    generator.hear(&mut streams, &voices)
+}
+
+/// Frames with a rest pose added; coefficients stay in their range.
+fn with_rest<'m>(made: &'m [f32], rest: &'m [f32], space: Space) -> impl Iterator<Item = f32> + 'm {
+    let channels = space.channels();
+    made.iter().enumerate().map(move |(index, value)| {
+        let channel = &channels[index % channels.len()];
+        let value = value + rest[index % channels.len()];
+        match channel.unit {
+            Unit::Coefficient => value.clamp(channel.range.0, channel.range.1),
+            Unit::Radian => value,
+        }
+    })
+}
