@@ -324,7 +324,7 @@ fn the_codec_predicts_what_it_reconstructs() {
         if checkpoint.contains("gen") {
             let model = dual_track();
             let motion = Tensor::from_data(TensorData::new(truth.clone(), [1, 130, 108]), model.device());
-            let whole = model.generator().codec().reconstruct(motion).0;
+            let whole = model.codec().reconstruct(motion).0;
             let whole: Vec<f32> = whole.into_data().try_into_vec().unwrap();
             assert_eq!(ours, whole);
         }

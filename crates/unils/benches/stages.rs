@@ -14,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 use unils::device::{DeviceKind, set_threads};
 use unils::encoder::Encoder;
 use unils::generator::{Sampling, Start};
-use unils::model::{Model, ModelConfig};
+use unils::model::{Model, ModelConfig, Network};
 use unils::nn::cpu;
 
 const ROUNDS: usize = 5;
@@ -66,7 +66,7 @@ fn main() {
     let whole = 39.3 + positions + 24.0 * layer;
     row("encoder: whole (about)", best(|| encoder.forward(waves.clone())), whole);
 
-    let generator = model.generator();
+    let Network::Windowed(generator) = model.network() else { return };
     let features = tensor([2, 199, 1024]);
     let voices = [features.clone(), features];
     let sampling = Sampling::default();
