@@ -137,7 +137,7 @@ fn listening_needs_no_own_voice_and_an_interruption_closes_the_mouth() {
     assert_eq!(pushed.start_sample, 24 * 640, "it begins behind what was listened to");
     let spoken = listen(&mut session, 40);
     assert!(session.next_frame() >= 40);
-    let at = session.next_frame() * 640 - 400;
+    let at = session.next_frame() * 640 - 1000;
     let done = session.interrupt(Some(at));
     assert!(done.dropped > 100_000 && session.waiting(Voice::Own) <= 2 * 640);
     let revision = done.revision.unwrap();
