@@ -58,6 +58,8 @@ pub struct ServerOptions {
     pub origins: Vec<String>,
     /// Sessions at most; further ones are refused.
     pub max_sessions: usize,
+    /// Share of the time that the engine may compute before further sessions are refused.
+    pub max_load: f64,
     /// How long a session waits for its client to come back.
     pub grace: Duration,
     /// How long a connection may say nothing.
@@ -80,6 +82,7 @@ impl Default for ServerOptions {
             allow_open: false,
             origins: Vec::new(),
             max_sessions: 32,
+            max_load: 0.85,
             grace: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             max_rate: 400,
@@ -147,6 +150,7 @@ impl Server {
         };
         let engine_options = EngineOptions {
             max_sessions: shared.options.max_sessions,
+            max_load: shared.options.max_load,
             max_files: shared.options.max_files,
             grace: shared.options.grace,
             idle: shared.options.idle,

@@ -169,6 +169,8 @@ fn the_page_shows_a_face_whose_mouth_moves_with_its_voice() {
     assert!(share.as_f64().unwrap() > 0.3, "{share} of the picture's middle is skin");
     browser.picture("wide.png");
 
+    // Without a graphics card pictures take their time: small ones less.
+    browser.size(480, 400);
     browser.run("document.getElementById('start').click()");
     browser.until("the session begins", "unils.started !== null");
     browser.run("document.getElementById('mic').click()");
@@ -177,7 +179,7 @@ fn the_page_shows_a_face_whose_mouth_moves_with_its_voice() {
     // A recording as the own voice, and what the mouth does meanwhile.
     browser.run(
         "(async () => {
-          const rate = 16000, samples = new Float32Array(rate * 5);
+          const rate = 16000, samples = new Float32Array(rate * 20);
           samples.forEach((_, i) => { const t = i / rate; samples[i] = 0.15 * (1 + Math.sin(14 * t)) * Math.sin(1130 * t); });
           unils.seen = [];
           setInterval(() => unils.seen.push([unils.timeline.voices.speaking, unils.shown[0][17]]), 40);
@@ -185,6 +187,8 @@ fn the_page_shows_a_face_whose_mouth_moves_with_its_voice() {
         })()",
     );
     browser.until("it speaks", "unils.seen.filter(([speaking]) => speaking).length > 20");
+    browser.size(1200, 760);
+    std::thread::sleep(Duration::from_secs(1));
     browser.picture("speaking.png");
     let moves = browser.run(
         "(() => { const open = unils.seen.filter(([speaking]) => speaking).map(([, jaw]) => jaw);

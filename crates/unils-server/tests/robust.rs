@@ -28,13 +28,13 @@ fn round(client: &mut Client, samples: &[f32]) -> Duration {
     began.elapsed()
 }
 
-/// Runs a client in a steady beat while `trouble` goes on; the longest that it waited.
-fn longest_beside(server: &Server, trouble: impl FnOnce()) -> Duration {
+/// Runs a client in a steady beat while `trouble` goes on, and sees that it hardly waits longer than alone.
+fn unhurt_by(server: &Server, trouble: impl FnOnce()) {
     let samples = voice(0.8, 150.0, 16_000);
     let (mut client, _) = connect(server, timeless());
-    round(&mut client, &samples);
+    let alone = (0..20).map(|_| round(&mut client, &samples)).max().unwrap_or_default();
     let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let longest = std::thread::scope(|scope| {
         let beat = scope.spawn(|| {
             let mut longest = Duration::ZERO;
             while !is_over.load(Ordering::Acquire) {
@@ -49,11 +49,13 @@ fn longest_beside(server: &Server, trouble: impl FnOnce()) -> Duration {
         let longest = beat.join().unwrap();
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         longest
-    })
+    });
+    // Room for a machine that is busy with other work as well: what is held up by a client takes many seconds.
+    assert!(
+        longest < Duration::from_secs(4).max(10 * alone),
+        "alone {alone:?}, beside the trouble {longest:?}"
+    );
 }
-
-/// No other session waits longer than this for its window; alone it takes some milliseconds.
-const UNHURT: Duration = Duration::from_millis(800);
 
 /// Windows that are made for a client that does not read.
 const WINDOWS: u64 = 500;
@@ -62,7 +64,7 @@ const WINDOWS: u64 = 500;
 fn a_client_that_does_not_read_hurts_nobody() {
     let server = server(options());
     let samples = voice(0.8, 150.0, 16_000);
-    let longest = longest_beside(&server, || {
+    unhurt_by(&server, || {
         let start = Start { participants: Some(2), wire: Wire::Json, ..timeless() };
         let (mut stalled, _) = connect(&server, start);
         // Much more motion than sockets and boxes hold: some 25 MB. As fast as it is made, or the audio would pile up.
@@ -70,30 +72,28 @@ fn a_client_that_does_not_read_hurts_nobody() {
         let begun = made();
         for index in 0..WINDOWS {
             until("it is made", || made() + 40 * 30 >= begun + 40 * index);
+            // Numbered: there is nothing to answer, and so no answer that piles up.
+            let first = Some(index * WINDOW_SAMPLES as u64);
             for side in Voice::ALL {
-                stalled.send_audio(side, 16_000, None, &samples).unwrap();
+                stalled.send_audio(side, 16_000, first, &samples).unwrap();
             }
         }
         until("its motion is dropped", || server.metrics().frames_dropped_total.load(Ordering::Relaxed) > 0);
-        until("all is made", || made() >= begun + 40 * WINDOWS);
-        // When it reads again it gets the newest that was kept.
+        // When it reads again it gets the newest that was kept, in order.
         let mut last = 0;
-        stalled.wait_at_most(Some(Duration::from_millis(500))).unwrap();
-        while let Ok(received) = stalled.receive() {
-            if let Received::Message(ServerMessage::Motion(motion)) = received {
+        while last != (WINDOWS - 1) * 20 {
+            if let Received::Message(ServerMessage::Motion(motion)) = stalled.receive().unwrap() {
                 assert!(motion.start_frame >= last);
                 last = motion.start_frame;
             }
         }
-        assert_eq!(last, (WINDOWS - 1) * 20);
     });
-    assert!(longest < UNHURT, "{longest:?}");
 }
 
 #[test]
 fn garbage_ends_its_own_connection_only() {
     let server = server(options());
-    let longest = longest_beside(&server, || {
+    unhurt_by(&server, || {
         for _ in 0..20 {
             let (mut wild, _) = connect(&server, timeless());
             let ended = (0..100_u32).any(|index| {
@@ -113,7 +113,6 @@ fn garbage_ends_its_own_connection_only() {
             assert!(ended || fault.is_none_or(|code| code == FaultCode::BadFrame), "{fault:?}");
         }
     });
-    assert!(longest < UNHURT, "{longest:?}");
     assert!(server.metrics().bad_messages_total.load(Ordering::Relaxed) >= 20 * 16);
     until("the connections are gone", || server.metrics().connections.load(Ordering::Relaxed) == 0);
 }
@@ -121,7 +120,7 @@ fn garbage_ends_its_own_connection_only() {
 #[test]
 fn floods_are_stopped() {
     let server = server(ServerOptions { max_rate: 50, ..options() });
-    let longest = longest_beside(&server, || {
+    unhurt_by(&server, || {
         let (mut flood, _) = connect(&server, timeless());
         for id in 0..2000 {
             if flood.send(&ClientMessage::Ping { id }).is_err() {
@@ -138,7 +137,6 @@ fn floods_are_stopped() {
         assert!(fault.is_none_or(|code| code == FaultCode::Rate), "{fault:?}");
         until("it is gone", || server.metrics().connections.load(Ordering::Relaxed) == 1);
     });
-    assert!(longest < UNHURT, "{longest:?}");
 }
 
 #[test]
@@ -200,14 +198,13 @@ fn thousands_come_and_go_and_nothing_is_left() {
             }
         }
     };
-    let longest = longest_beside(&server, || {
+    unhurt_by(&server, || {
         come_and_go(rounds / 4);
         let early = memory();
         come_and_go(rounds - rounds / 4);
         let late = memory();
         assert!(late < early + 40_000, "{early} kB, then {late} kB");
     });
-    assert!(longest < UNHURT, "{longest:?}");
     until("all sessions end", || server.metrics().sessions.load(Ordering::Relaxed) == 0);
     until("all connections end", || server.metrics().connections.load(Ordering::Relaxed) == 0);
 }

@@ -172,12 +172,15 @@ state.speak = speak;
 function feed() {
   const { speech, live, started, speaker, timeline } = state;
   if (!speech || !started || !live.isOpen) return;
-  const unplaced = speaker.unplaced.reduce((sum, { samples, rate }) => sum + samples.length / rate, 0);
   // A window that is made as a whole needs that much ahead of what is heard.
   const window = (started.window_frames + started.look_ahead_frames) / started.fps;
-  const waiting = Math.max(speaker.end - timeline.sample, 0) / RATE + unplaced - 2 * window;
-  const piece = speech.next(waiting);
-  if (piece) say(piece, speech.rate);
+  for (;;) {
+    const unplaced = speaker.unplaced.reduce((sum, { samples, rate }) => sum + samples.length / rate, 0);
+    const waiting = Math.max(speaker.end - timeline.sample, 0) / RATE + unplaced - 2 * window;
+    const piece = speech.next(waiting);
+    if (!piece) break;
+    say(piece, speech.rate);
+  }
   if (speech.isOver) {
     state.speech = null;
     live.send({ type: "flush", voice: "own" });
@@ -248,17 +251,24 @@ function heardTime() {
   return context.currentTime - (context.outputLatency || context.baseLatency || 0);
 }
 
-function tick(time) {
+/** Moves on: what is sent, what is heard, where the playhead stands. */
+function run() {
   const { timeline, speaker, started } = state;
-  if (started) {
-    feed();
-    const isSpeaking = speaker.pieces.length > 0 || speaker.playing.size > 0 || state.speech !== null;
-    timeline.advance(heardTime(), isSpeaking);
-    speaker.pump({
-      sample: timeline.sample, end: timeline.end * 640, isRunning: timeline.isRunning, isHurrying: timeline.isHurrying,
-    });
-    state.recording?.take(timeline);
-  }
+  if (!started) return;
+  feed();
+  const isSpeaking = speaker.pieces.length > 0 || speaker.playing.size > 0 || state.speech !== null;
+  timeline.advance(heardTime(), isSpeaking);
+  speaker.pump({
+    sample: timeline.sample, end: timeline.end * 640, isRunning: timeline.isRunning, isHurrying: timeline.isHurrying,
+  });
+  state.recording?.take(timeline);
+}
+// Sound must not wait for pictures: a slow machine, or a page in the background, draws few.
+setInterval(run, 25);
+
+function tick(time) {
+  const { timeline, started } = state;
+  run();
   const frames = stage.faces.map((_, participant) => (started ? timeline.face(participant) : idle(time, participant)));
   state.shown = frames;
   stage.draw(frames, state.look);

@@ -11,6 +11,8 @@ const AHEAD = 0.08;
 /** A lead beyond this is made up while nothing is said. */
 const TOO_FAR = 0.28;
 const HURRY = 1.25;
+/** A lead beyond this is not made up but left out: a page that stood still, or a sound device that did. */
+const LOST = 1.5;
 /** Frames that are kept behind the playhead. */
 const KEPT = 25;
 
@@ -57,6 +59,7 @@ export class Timeline {
     if (this.time !== null && this.isRunning) {
       // Windows that come as wholes lie ahead by as much as they are long.
       const spare = this.ahead - this.window / 25;
+      if (!isSpeaking && spare > LOST) this.sample += (spare - AHEAD) * RATE;
       const pace = !isSpeaking && spare > TOO_FAR ? HURRY : 1;
       this.sample += (now - this.time) * RATE * pace;
       this.isHurrying = pace !== 1;

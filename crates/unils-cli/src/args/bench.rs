@@ -55,7 +55,7 @@ pub enum BenchCommand {
 #[derive(Debug, Args)]
 pub struct BenchLive {
     /// Sizes of the model, with random weights
-    #[arg(long, default_value = "arkit_small", value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
+    #[arg(long, default_value = "live", value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
     pub preset: String,
     /// Numbers of live sessions, measured one after the other
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,8,32", value_parser = session_count)]

@@ -54,9 +54,8 @@ pub fn run(arguments: &Serve, context: Context) -> anyhow::Result<()> {
     };
     limit_threads(&arguments.compute)?;
     let files = locate(&arguments.model)?;
-    let name =
-        files.as_ref().map_or_else(|| SHIPPED.to_owned(), |files| files.checkpoint.display().to_string());
-    context.reporter.note(format_args!("loading {name}"));
+    let checkpoint = files.as_ref().map_or_else(|| SHIPPED.into(), |files| files.checkpoint.clone());
+    context.reporter.note(format_args!("loading {}", checkpoint.display()));
     let model = Arc::new(open(files.as_ref(), arguments.compute.device)?);
     let timing = Timing::of(&model);
     let (max_sessions, asks_for_token) = (options.max_sessions, options.token.is_some());

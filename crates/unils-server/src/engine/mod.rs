@@ -86,6 +86,7 @@ pub(crate) struct FileJob {
 #[derive(Debug, Clone)]
 pub(crate) struct EngineOptions {
     pub max_sessions: usize,
+    pub max_load: f64,
     pub max_files: usize,
     pub grace: Duration,
     pub idle: Duration,

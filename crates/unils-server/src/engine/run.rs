@@ -21,8 +21,6 @@ const TICK: Duration = Duration::from_millis(5);
 const BATCH: usize = 32;
 /// Over how long the engine's load is measured.
 const LOAD_SPAN: Duration = Duration::from_secs(2);
-/// A load above this leaves no room for another session.
-const FULL_LOAD: f64 = 0.85;
 /// Samples of a file that are given to its session at once.
 const FILE_PIECE: usize = 30 * MODEL_RATE as usize;
 
@@ -167,7 +165,7 @@ impl<'a> Running<'a> {
         if self.sessions.len() >= most {
             return full(format!("there are {most} sessions already, as many as this server takes"));
         }
-        if self.load > FULL_LOAD && !self.sessions.is_empty() {
+        if self.load > self.options.max_load && !self.sessions.is_empty() {
             return full(format!("the engine is busy for {:.0} % of the time", 100.0 * self.load));
         }
         Ok(())

@@ -37,7 +37,8 @@ pub fn model() -> Arc<Model> {
 }
 
 pub fn options() -> ServerOptions {
-    ServerOptions { bind: ([127, 0, 0, 1], 0).into(), ..ServerOptions::default() }
+    // A machine that is busy with other work must not make the tests' servers refuse them.
+    ServerOptions { bind: ([127, 0, 0, 1], 0).into(), max_load: f64::INFINITY, ..ServerOptions::default() }
 }
 
 pub fn server(options: ServerOptions) -> Server {
@@ -93,7 +94,7 @@ pub fn message<T>(client: &mut Client, pick: impl Fn(ServerMessage) -> Option<T>
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what} does not happen");
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} does not happen");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

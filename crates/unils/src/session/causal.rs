@@ -142,16 +142,16 @@ pub(crate) fn step_causal(
     let started = Instant::now();
     if let Some(speech) = speech(model)? {
         // At a stream's start the look-ahead is new too.
-        for new in [frames, window] {
-            let is_first = new == frames;
+        let begins: Vec<bool> = due.iter().map(|(session, _)| session.participants[0].heard() == 0).collect();
+        for (is_first, new) in [(true, frames), (false, window)] {
             let mut group: Vec<_> = due
                 .iter_mut()
-                .filter(|(session, _)| (session.participants[0].heard() == 0) == is_first)
+                .zip(&begins)
+                .filter_map(|(due, begins)| (*begins == is_first).then_some(due))
                 .collect();
-            if is_first && frames == window || group.is_empty() {
-                continue;
+            if !group.is_empty() {
+                hear(speech, generator, &mut group, new)?;
             }
-            hear(speech, generator, &mut group, new)?;
         }
     }
     times.encoder += started.elapsed();
