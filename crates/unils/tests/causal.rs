@@ -23,6 +23,7 @@ fn codec_config() -> CodecConfig {
         groups: groups.to_vec(),
         width,
         code_width,
+        temperature: 1.0,
     };
     CodecConfig {
         motion_dim: 55,
@@ -42,7 +43,15 @@ fn codec_config() -> CodecConfig {
 }
 
 fn generator_with(audio_dim: Option<usize>, bit_units: usize, pack: bool) -> CausalGenerator {
-    let causal = CausalConfig { past: 4, look_ahead: 2, own_past: 5, partner_past: 9, bit_units };
+    let causal = CausalConfig {
+        past: 4,
+        look_ahead: 2,
+        own_past: 5,
+        partner_past: 9,
+        bit_units,
+        head_hz: 0.0,
+        blink_gain: 1.0,
+    };
     let config = GeneratorConfig {
         width: 24,
         heads: 2,

@@ -160,3 +160,22 @@ fn ctrl_c_leaves_no_partial_file_and_the_older_one() {
         assert_eq!(std::fs::read(folder.file("out.npz")).unwrap(), b"older");
     }
 }
+
+#[test]
+fn the_shipped_model_needs_nothing_and_runs_faster_than_real_time() {
+    let folder = Folder::new();
+    let talk = wav(16_000, &[voice(16_000, 4.1, 180.0), voice(16_000, 4.1, 240.0)]);
+    folder.with("talk.wav", &talk);
+    let summary = run(&folder, "--json animate talk.wav -o talk.npz -o talk.csv", &[]).json();
+    assert_eq!((summary["preset"].as_str(), summary["space"].as_str()), (Some("live"), Some("arkit55")));
+    // 4.1 s are 102.5 frames.
+    assert_eq!((summary["participants"].as_u64(), summary["frames"].as_u64()), (Some(2), Some(103)));
+    assert_eq!(summary["smooth"], false, "its windows meet without seams");
+    assert!(summary["real_time_factor"].as_f64().unwrap() < 1.0, "{summary}");
+    let motion = read_motion(folder.file("talk.npz"), &ReadOptions::default()).unwrap();
+    assert_ne!(motion.participant(0), motion.participant(1));
+    let coefficients = motion.values().chunks_exact(55).flat_map(|frame| &frame[..52]);
+    assert!(coefficients.clone().all(|value| (0.0..=1.0).contains(value)));
+    let refused = run(&folder, "animate talk.wav -o b.npz --preset paper", &[]);
+    refused.fails(2, "the shipped model has its own").hints("--checkpoint released");
+}

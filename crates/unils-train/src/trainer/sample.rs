@@ -46,11 +46,11 @@ pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64
             values(codec.reconstruct(Tensor::from_data(data, task.device())).0)
         }
         Net::Causal(generator) => {
-            let audio = whole_audio(whole, &rows);
+            let audio = whole_audio(whole, frames);
             stream(task, generator, whole, &audio, frames, seed)?
         }
         Net::Generator(generator) => {
-            let audio = whole_audio(whole, &rows);
+            let audio = whole_audio(whole, frames);
             generate(task, generator, whole, &audio, frames, seed)?
         }
     };
@@ -60,9 +60,9 @@ pub(super) fn sample(task: &Task, net: &Net, whole: &Whole, step: u64, seed: u64
 }
 
 /// Each person's audio of the sample; none without audio.
-fn whole_audio(whole: &Whole, rows: &dyn Fn(&[f32], usize, usize) -> Vec<f32>) -> Vec<Vec<f32>> {
-    let length = whole.frames * SAMPLES_PER_FRAME;
-    (0..whole.audio.len() / length).map(|person| rows(&whole.audio, person, length)).collect()
+fn whole_audio(whole: &Whole, frames: usize) -> Vec<Vec<f32>> {
+    let tracks = whole.audio.chunks_exact(whole.frames * SAMPLES_PER_FRAME);
+    tracks.map(|track| track[..frames * SAMPLES_PER_FRAME].to_vec()).collect()
 }
 
 /// Motion of a block-causal generator, `(P, frames, M)`.

@@ -35,7 +35,7 @@ const STILL: f64 = 0.02;
 const USUAL_SPEED: f64 = 0.1;
 
 /// What a window of the block-causal layout sees and hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CausalConfig {
     /// Windows before its own that a window sees.
@@ -49,6 +49,16 @@ pub struct CausalConfig {
     /// Hidden units a bit of the head that predicts a token's bits in order; 0 = bits are independent.
     #[serde(default)]
     pub bit_units: usize,
+    /// Cut-off of the low-pass filter behind the head's channels, Hz; 0 = none. See [`crate::motion::LowPass`].
+    #[serde(default)]
+    pub head_hz: f32,
+    /// Scales blinks, which come out of the codec a little too flat: full closure is 1.
+    #[serde(default = "one")]
+    pub blink_gain: f32,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 impl CausalConfig {
@@ -63,12 +73,17 @@ impl CausalConfig {
             );
             return Err(Error::config("generator.causal", what));
         }
+        if !(0.0..12.0).contains(&self.head_hz) || !(0.5..=2.0).contains(&self.blink_gain) {
+            let what =
+                format!("head_hz {} (0 to 12), blink_gain {} (0.5 to 2)", self.head_hz, self.blink_gain);
+            return Err(Error::config("generator.causal", what));
+        }
         Ok(())
     }
 }
 
 /// Order, positions and visibility of the tokens of a clip: window after window, scale after scale.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CausalLayout {
     schedule: Schedule,
     config: CausalConfig,
@@ -186,6 +201,9 @@ pub struct CausalGenerator {
     layout: CausalLayout,
     #[module(skip)]
     head_width: usize,
+    /// What each bit's logits are multiplied by before it is drawn; empty = 1.
+    #[module(skip)]
+    pub(super) sharpness: Vec<f32>,
     /// What streaming needs of the weights; made when a stream first begins, after which they do not change.
     #[module(skip)]
     pub(super) constants: Arc<OnceLock<Constants>>,
@@ -202,6 +220,9 @@ impl CausalGenerator {
             return Err(Error::config("generator.causal", "missing, but needed for this layout"));
         };
         let (bits, width) = (codec.code_width, config.width);
+        let parts = codec.parts.iter();
+        let sharpness =
+            parts.flat_map(|part| std::iter::repeat_n(part.temperature.recip(), part.code_width)).collect();
         let codec = Codec::load(codec, &loader.at("base_codec").frozen())?;
         let schedule = codec.quantizer().schedule().clone();
         let trunk = loader.at("attn_blocks");
@@ -223,6 +244,7 @@ impl CausalGenerator {
             layout: CausalLayout::new(schedule, causal),
             head_width: width / config.heads,
             constants: Arc::default(),
+            sharpness,
             codec,
         })
     }

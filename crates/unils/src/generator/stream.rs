@@ -403,8 +403,10 @@ impl<'p, 's> Pass<'p, 's> {
                     };
                     let with = pair(index);
                     let without = second.map(pair);
-                    let guided =
-                        [0, 1].map(|class| sampling.guide_one(with[class], without.map(|pair| pair[class])));
+                    let sharpness = self.generator.sharpness.get(bit).copied().unwrap_or(1.0);
+                    let guided = [0, 1].map(|class| {
+                        sharpness * sampling.guide_one(with[class], without.map(|pair| pair[class]))
+                    });
                     let is_one = sampling.draw_bit(guided, &mut self.streams[index].noise);
                     drawn.push(f32::from(u8::from(is_one)));
                     if let (Some(walk), Some(hidden)) = (walk, &mut hidden) {

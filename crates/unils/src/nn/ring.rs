@@ -104,7 +104,7 @@ mod tests {
             let first = (token as usize + 1).saturating_sub(3);
             assert_eq!(keys, (first..=token as usize).map(|key| key as f32).collect::<Vec<_>>());
         }
-        assert_eq!(ring.entries().len() * size_of::<f32>(), ring.bytes());
+        assert_eq!(size_of_val(ring.entries()), ring.bytes());
     }
 
     #[test]

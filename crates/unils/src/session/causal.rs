@@ -12,7 +12,9 @@ use crate::encoder::{Encoder, Speech, SpeechState};
 use crate::error::{Error, Result};
 use crate::generator::{CausalGenerator, CausalStream, Sampling, StreamStart};
 use crate::model::Model;
-use crate::motion::{Motion, SAMPLES_PER_FRAME, Space, Unit, manner, remove_rest, rest_pose};
+use crate::motion::{
+    FPS, Group, LowPass, Motion, SAMPLES_PER_FRAME, Space, Unit, manner, remove_rest, rest_pose,
+};
 
 /// What one stream of one or two participants carries from window to window.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub(crate) struct CausalSession {
     participants: Vec<CausalStream>,
     /// Each participant's rest pose, added to what the model makes.
     rests: Vec<Vec<f32>>,
+    /// Each participant's head, if it is filtered.
+    heads: Option<Vec<LowPass>>,
     sampling: Sampling,
 }
 
@@ -53,7 +57,10 @@ impl CausalSession {
             rests.push(rest);
         }
         let ears = speech(model)?.map(|speech| [speech.begin(), speech.begin()]);
-        Ok(Self { ears, participants, rests, sampling: start.sampling })
+        let cut_off = f64::from(generator.layout().config().head_hz);
+        let head = LowPass::new(model.config().space.group_indices(Group::Head), cut_off, FPS);
+        let heads = (cut_off > 0.0).then(|| vec![head; start.participants]);
+        Ok(Self { ears, participants, rests, heads, sampling: start.sampling })
     }
 
     /// How the next windows' bits are drawn.
@@ -165,14 +172,24 @@ pub(crate) fn step_causal(
     let space = model.config().space;
     let row = window * space.width();
     let mut rows = motion.chunks_exact(row);
-    let of_session = |(session, _): &(&mut CausalSession, [&[f32]; 2])| {
+    let blinks = space.blink_indices();
+    let gain = generator.layout().config().blink_gain;
+    let mut finish = |(session, _): &mut (&mut CausalSession, [&[f32]; 2])| {
         let mut motion = Vec::with_capacity(session.rests.len() * row);
-        for (rest, made) in session.rests.iter().zip(&mut rows) {
-            motion.extend(with_rest(made, rest, space));
+        for (participant, rest) in session.rests.iter().enumerate() {
+            let mut made = rows.next().unwrap_or_default().to_vec();
+            for frame in made.chunks_exact_mut(space.width()) {
+                blinks.iter().for_each(|&lid| frame[lid] *= gain);
+                add_rest(frame, rest, space);
+                if let Some(head) = session.heads.as_mut().and_then(|heads| heads.get_mut(participant)) {
+                    head.apply(frame);
+                }
+            }
+            motion.extend(made);
         }
         motion
     };
-    Ok(due.iter().map(of_session).collect())
+    Ok(due.iter_mut().map(&mut finish).collect())
 }
 
 /// The last `new` frames of both tracks of each stream, heard by each participant.
@@ -204,15 +221,12 @@ fn hear(
     generator.hear(&mut streams, &voices)
 }
 
-/// Frames with a rest pose added; coefficients stay in their range.
-fn with_rest<'m>(made: &'m [f32], rest: &'m [f32], space: Space) -> impl Iterator<Item = f32> + 'm {
-    let channels = space.channels();
-    made.iter().enumerate().map(move |(index, value)| {
-        let channel = &channels[index % channels.len()];
-        let value = value + rest[index % channels.len()];
-        match channel.unit {
-            Unit::Coefficient => value.clamp(channel.range.0, channel.range.1),
-            Unit::Radian => value,
+/// Adds a rest pose to a frame; coefficients stay in their range.
+fn add_rest(frame: &mut [f32], rest: &[f32], space: Space) {
+    for ((value, rest), channel) in frame.iter_mut().zip(rest).zip(space.channels()) {
+        *value += rest;
+        if channel.unit == Unit::Coefficient {
+            *value = value.clamp(channel.range.0, channel.range.1);
         }
-    })
+    }
 }

@@ -226,7 +226,11 @@ impl Speech {
     pub fn step(&self, states: &mut [&mut SpeechState], samples: &[f32]) -> Result<Tensor<3>> {
         let (streams, width) = (states.len(), self.feature_dim());
         let each = samples.len() / streams.max(1);
-        if streams == 0 || each == 0 || each * streams != samples.len() || each % SAMPLES_PER_FRAME != 0 {
+        if streams == 0
+            || each == 0
+            || each * streams != samples.len()
+            || !each.is_multiple_of(SAMPLES_PER_FRAME)
+        {
             let what = format!("{} samples for {streams} streams", samples.len());
             return Err(Error::argument("speech encoder", what).with_hint(format!(
                 "each stream gets the same number of whole frames of {SAMPLES_PER_FRAME}"
