@@ -77,7 +77,9 @@ function notice(text) {
   if (text) noticeTimer = setTimeout(() => { element("notice").hidden = true; }, 7000);
 }
 
-const controls = () => Object.fromEntries(CONTROLS.map((name) => [name, Number(element(name).value)]));
+// A control that was never touched is left to the model, which knows its own guidance.
+const touched = new Set();
+const controls = () => Object.fromEntries([...touched].map((name) => [name, Number(element(name).value)]));
 
 async function start() {
   notice("");
@@ -389,8 +391,13 @@ document.querySelectorAll("input[name=faces]").forEach((input) => {
 });
 for (const name of CONTROLS) {
   const slider = element(name);
-  const show = () => { element(`${name}-value`).textContent = Number(slider.value).toFixed(2); };
+  const isModels = name === "cfg" || name === "temperature";
+  const show = () => {
+    const value = Number(slider.value).toFixed(2);
+    element(`${name}-value`).textContent = isModels && !touched.has(name) ? "as the model" : value;
+  };
   slider.oninput = () => {
+    touched.add(name);
     show();
     state.live?.send({ type: "controls", [name]: Number(slider.value) });
   };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::Serialize;
 use unils::audio::{Conversation, ConversationOptions};
@@ -95,7 +95,7 @@ fn watch() -> ControlFlow<()> {
     if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-fn check_ending(path: &PathBuf) -> Result<()> {
+fn check_ending(path: &Path) -> Result<()> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("md" | "json") => Ok(()),
         _ => Err(Error::argument(path.display(), "expected a name ending in .md or .json")),
