@@ -17,7 +17,7 @@ fn encoder_and_quantiser() {
         let mut x = encoder.embed(normalized);
         golden.check("enc_after_inp_mapping", x.clone(), FORWARD);
         for layer in 0..encoder.depth() {
-            x = encoder.attend(layer, x);
+            x = encoder.attend(layer, x, None);
             golden.check(&format!("enc_block{}", 2 * layer), x.clone(), FORWARD);
             x = encoder.feed_forward(layer, x);
             golden.check(&format!("enc_block{}", 2 * layer + 1), x.clone(), FORWARD);

@@ -282,7 +282,7 @@ fn other_sizes_give_the_same_both_ways() {
             depth: 1,
             code_width,
             schedule,
-            ..codec_config()
+            ..common::codec_config()
         };
         let config = GeneratorConfig { width, heads, depth, audio_dim, hearing: Hearing::Both, causal: None };
         let run = |pack, way| {
