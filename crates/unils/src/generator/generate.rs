@@ -137,7 +137,7 @@ impl Generator {
     /// generator, `None` = silence without features (the unconditional branch's input).
     ///
     /// # Errors
-    /// [`Error::Device`] when the device fails; so do the other ways below.
+    /// [`crate::Error::Device`] when the device fails; so do the other ways below.
     pub fn generate_window(
         &self,
         state: &mut GenerationState,

@@ -4,7 +4,7 @@
 //! feature a motion frame. Its weights, under `audio_encoder.`, lie in the checkpoint of the model that listens through
 //! it.
 //!
-//! 1. [`LogMel`] energies, 80 bands every 10 ms, measured against the voice's own level ([`level`]).
+//! 1. [`LogMel`] energies, 80 bands every 10 ms, measured against the voice's own level (the module `level`).
 //! 2. Two steps as one row of 160 numbers, 50 a second, go through a linear layer and residual blocks ([`Block`]): a norm,
 //!    a causal dilated convolution of three taps, GELU, a linear layer.
 //! 3. Two rows become one by a linear layer: 25 a second. More blocks, whose dilations reach 1.2 s back, and a norm.
