@@ -97,10 +97,10 @@ fn options_change_what_they_say() {
 }
 
 #[test]
-fn model_files_come_from_the_cache_when_none_are_named() {
+fn the_released_model_comes_from_the_cache() {
     let folder = Folder::new();
     talk(&folder);
-    let line = "animate talk.wav -o a.npz";
+    let line = "animate talk.wav -o a.npz --checkpoint released";
     run(&folder, line, &[]).fails(5, "the cache has none").hints("unils fetch --accept-license CC-BY-NC-4.0");
     let weights = folder.file("cache/weights");
     std::fs::create_dir_all(&weights).unwrap();

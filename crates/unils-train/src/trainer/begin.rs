@@ -165,8 +165,16 @@ impl Trainer {
             waited: Duration::ZERO,
             until,
             packs: options.device.is_cpu(),
+            pool: Arc::new(pool()?),
         })
     }
+}
+
+/// As many threads as computation uses elsewhere.
+fn pool() -> Result<rayon::ThreadPool> {
+    let threads = rayon::current_num_threads();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("train-{i}"));
+    pool.build().map_err(|error| Error::argument("threads", error))
 }
 
 /// Opens the recordings of a run.

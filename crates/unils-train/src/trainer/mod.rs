@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use unils::checkpoint::TensorFile;
-use unils::device::{DeviceKind, on_pool};
+use unils::device::DeviceKind;
 use unils::nn::{Loader as Weights, Parameter, seed_dropout};
 use unils::{Error, Result};
 
@@ -118,6 +118,9 @@ pub struct Trainer {
     until: u64,
     /// Whether weights are laid out for the CPU route.
     packs: bool,
+    /// Where steps run: handing each operation over to other threads costs more than a small one takes. It is this
+    /// training's own, since draws of dropout belong to a thread, which must not begin another training's step meanwhile.
+    pool: Arc<rayon::ThreadPool>,
 }
 
 impl Trainer {
@@ -148,7 +151,8 @@ impl Trainer {
     pub fn train(&mut self, observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<Ending> {
         let mut wish = false;
         while self.progress.step < self.until {
-            let (record, is_stopped) = on_pool(|| self.advance(wish))?;
+            let pool = Arc::clone(&self.pool);
+            let (record, is_stopped) = pool.install(|| self.advance(wish))?;
             wish |= observe(Event::Step(&record)).is_break();
             let recipe = self.run.config().recipe.clone();
             let is_last = record.step == recipe.steps;
