@@ -109,15 +109,22 @@ impl Outbox {
         }
     }
 
-    /// Moves what was not sent into the box of a new connection.
+    /// Moves the motion that was not sent into the box of a new connection. Messages answered the old one and stay, so
+    /// that it is still told why it ends.
     pub(crate) fn hand_over(&self, to: &Self) {
-        let left = std::mem::take(&mut *self.lock());
-        for out in left.queue {
-            // Messages answered the old connection.
-            if let Out::Motion(chunk) = out {
-                to.motion(chunk);
+        let mut left = self.lock();
+        let queue = std::mem::take(&mut left.queue);
+        left.frames = 0;
+        to.lock().dropped_frames += left.dropped_frames;
+        for out in queue {
+            match out {
+                Out::Motion(chunk) => {
+                    to.motion(chunk);
+                }
+                Out::Message(_) => left.queue.push_back(out),
             }
         }
+        drop(left);
         self.close();
     }
 }
@@ -141,6 +148,22 @@ mod tests {
         let queue = &outbox.lock().queue;
         assert!(matches!(&queue[0], Out::Message(_)));
         assert!(matches!(&queue[1], Out::Motion(chunk) if chunk.start_frame == 160));
+    }
+
+    #[test]
+    fn motion_is_handed_over_and_messages_are_not() {
+        let (old, new) = (Outbox::default(), Outbox::default());
+        old.motion(chunk(0, 250));
+        old.motion(chunk(250, 20));
+        assert!(old.message(ServerMessage::Reset {}));
+        old.hand_over(&new);
+        assert_eq!(new.dropped_frames(), 250, "what was dropped counts on");
+        let waiting = |outbox: &Outbox| {
+            let waiting = outbox.lock();
+            (waiting.queue.len(), waiting.frames, waiting.messages, waiting.is_closed)
+        };
+        assert_eq!(waiting(&new), (1, 20, 0, false));
+        assert_eq!(waiting(&old), (1, 0, 1, true));
     }
 
     #[test]
