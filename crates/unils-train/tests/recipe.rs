@@ -29,6 +29,7 @@ fn ablation(folder: &Folder, variants: &[Variant], steps: Option<u64>) -> Ablati
         model: ModelConfig::preset("tiny").unwrap(),
         recipe,
         data: DataConfig { path: folder.at("data"), metadata: None },
+        codec: None,
         encoder: None,
         flame: None,
         seed: 3,

@@ -3,18 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod conversations;
+mod runs;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use conversations::{Folder, write_corpus};
+use runs::{assert_goes_on_to_the_same_bits, train};
 use unils::checkpoint::TensorFile;
 use unils::device::DeviceKind;
 use unils::encoder::SpeechConfig;
 use unils::model::{EncoderConfig, Model, ModelConfig, ModelFiles};
-use unils_train::recipe::{Recipe, Stage, model_of_stage};
-use unils_train::run::{Check, DataConfig, Record, RunConfig, find_checkpoint, metrics_of, read_records};
-use unils_train::trainer::{Ending, Trainer, TrainerOptions};
+use unils_train::recipe::{Recipe, Stage};
+use unils_train::run::{Check, Record, RunConfig, find_checkpoint, metrics_of, read_records};
+use unils_train::trainer::{Trainer, TrainerOptions};
 
 /// The tiny preset with a small speech encoder of its own.
 fn model() -> ModelConfig {
@@ -26,35 +27,13 @@ fn model() -> ModelConfig {
 }
 
 fn config(stage: Stage, data: &Path, steps: u64) -> RunConfig {
-    let mut recipe = match stage {
+    let recipe = match stage {
         Stage::Speech => Recipe::preset("live").unwrap().speech.unwrap(),
         _ => Recipe::preset("tiny").unwrap().stage(stage).unwrap().clone(),
     };
-    (recipe.steps, recipe.batch, recipe.check_every, recipe.log_every, recipe.warmup) = (steps, 4, 100, 1, 3);
-    (recipe.check_batches, recipe.average_decay) = (2, 0.9);
-    RunConfig {
-        stage,
-        seed: 7,
-        single_stage: false,
-        program: "test".to_owned(),
-        data: DataConfig { path: data.to_owned(), metadata: None },
-        from: None,
-        stats: None,
-        encoder: None,
-        flame: None,
-        model: model_of_stage(&model(), stage).unwrap(),
-        recipe,
-        devices: 1,
-    }
-}
-
-fn go_on(trainer: &mut Trainer) -> Ending {
-    trainer.train(&mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn train(folder: &Path, config: RunConfig) {
-    let mut trainer = Trainer::begin(folder, config, &TrainerOptions::default()).unwrap();
-    assert_eq!(go_on(&mut trainer), Ending::Done);
+    let mut config = runs::config(&model(), stage, recipe, data, steps);
+    (config.recipe.check_batches, config.recipe.average_decay) = (2, 0.9);
+    config
 }
 
 fn last_check(folder: &Path) -> Check {
@@ -81,19 +60,8 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     let folder = Folder::new("speech-resume");
     let data = folder.at("data");
     write_corpus(&data, 2, 160);
-    let (whole, cut) = (folder.at("whole"), folder.at("cut"));
-    train(&whole, config(Stage::Speech, &data, 6));
-    let until = |step| TrainerOptions { until: Some(step), workers: 1, ..TrainerOptions::default() };
-    let mut trainer = Trainer::begin(&cut, config(Stage::Speech, &data, 6), &until(2)).unwrap();
-    assert_eq!(go_on(&mut trainer), Ending::Stopped);
-    // What comes after the last saved state is lost, as when the process is killed.
-    trainer.advance(false).unwrap();
-    drop(trainer);
-    assert_eq!(go_on(&mut Trainer::resume(&cut, &until(100)).unwrap()), Ending::Done);
-    for file in ["state", "last"] {
-        let bytes = |folder: &Path| std::fs::read(folder.join(format!("{file}.safetensors"))).unwrap();
-        assert!(bytes(&whole) == bytes(&cut), "{file} differs");
-    }
+    train(&folder.at("whole"), config(Stage::Speech, &data, 6));
+    assert_goes_on_to_the_same_bits(&folder.at("whole"), &folder.at("cut"));
 }
 
 #[test]

@@ -3,47 +3,24 @@
 #![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod conversations;
+mod runs;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use conversations::{Folder, write_corpus};
+use runs::{assert_goes_on_to_the_same_bits, go_on, train};
 use unils::Error;
 use unils::model::{EncoderConfig, EncoderKind, ModelConfig};
 use unils_train::exchange::Meeting;
 use unils_train::recipe::{Precision, Recipe, Stage, model_of_stage};
-use unils_train::run::{
-    DataConfig, Record, RunConfig, StepRecord, find_checkpoint, metrics_of, read_records,
-};
+use unils_train::run::{Record, RunConfig, StepRecord, find_checkpoint, metrics_of, read_records};
 use unils_train::trainer::{Ending, Event, Trainer, TrainerOptions};
 
 /// A short run of the tiny preset.
 fn config(stage: Stage, data: &Path, steps: u64) -> RunConfig {
-    let mut recipe = Recipe::preset("tiny").unwrap().stage(stage).unwrap().clone();
-    (recipe.steps, recipe.batch, recipe.check_every, recipe.log_every, recipe.warmup) = (steps, 4, 100, 1, 3);
-    RunConfig {
-        stage,
-        seed: 7,
-        single_stage: false,
-        program: "test".to_owned(),
-        data: DataConfig { path: data.to_owned(), metadata: None },
-        from: None,
-        stats: None,
-        encoder: None,
-        flame: None,
-        model: model_of_stage(&ModelConfig::preset("tiny").unwrap(), stage).unwrap(),
-        recipe,
-        devices: 1,
-    }
-}
-
-fn go_on(trainer: &mut Trainer) -> Ending {
-    trainer.train(&mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn train(folder: &Path, config: RunConfig) {
-    let mut trainer = Trainer::begin(folder, config, &TrainerOptions::default()).unwrap();
-    assert_eq!(go_on(&mut trainer), Ending::Done);
+    let recipe = Recipe::preset("tiny").unwrap().stage(stage).unwrap().clone();
+    runs::config(&ModelConfig::preset("tiny").unwrap(), stage, recipe, data, steps)
 }
 
 /// The steps of a run without what the clock says.
@@ -71,23 +48,9 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     write_corpus(&data, 3, 160);
     three_stages(&folder, &data);
     for stage in ["codec", "prior", "dual"] {
-        let whole = folder.at(stage);
-        let config = unils_train::run::read_config(&whole).unwrap();
-        let cut = folder.at(&format!("{stage}-cut"));
-        let until = |step| TrainerOptions { until: Some(step), workers: 1, ..TrainerOptions::default() };
-        let mut trainer = Trainer::begin(&cut, config, &until(2)).unwrap();
-        assert_eq!(go_on(&mut trainer), Ending::Stopped);
-        // What comes after the last saved state is lost, as when the process is killed.
-        trainer.advance(false).unwrap();
-        drop(trainer);
-        let mut trainer = Trainer::resume(&cut, &until(100)).unwrap();
-        assert_eq!(trainer.step(), 2);
-        assert_eq!(go_on(&mut trainer), Ending::Done);
+        let (whole, cut) = (folder.at(stage), folder.at(&format!("{stage}-cut")));
+        assert_goes_on_to_the_same_bits(&whole, &cut);
         assert_eq!(steps(&whole), steps(&cut), "{stage}");
-        for file in ["state", "last"] {
-            let bytes = |folder: &Path| std::fs::read(folder.join(format!("{file}.safetensors"))).unwrap();
-            assert!(bytes(&whole) == bytes(&cut), "{stage}: {file} differs");
-        }
     }
 }
 

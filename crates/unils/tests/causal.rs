@@ -25,7 +25,6 @@ fn codec_config() -> CodecConfig {
         groups: groups.to_vec(),
         width,
         code_width,
-        temperature: 1.0,
     };
     CodecConfig {
         motion_dim: 55,
@@ -124,7 +123,7 @@ fn hear(generator: &CausalGenerator, stream: &mut CausalStream, person: usize, w
 }
 
 fn greedy(cfg: f32) -> Sampling {
-    Sampling { cfg, temperature: 1.0, top_p: 1.0, greedy: true }
+    Sampling { cfg, top_p: 1.0, greedy: true, ..Sampling::default() }
 }
 
 /// Reads off the bits that the motion was decoded from, by trying both values of each in one pass over the clip: a greedy
@@ -166,7 +165,7 @@ fn a_stream_is_the_pass_over_the_whole_clip() {
 #[test]
 fn who_else_is_in_the_batch_and_where_they_stand_does_not_matter() {
     let generator = generator(true);
-    let sampling = Sampling { cfg: 1.7, temperature: 1.0, top_p: 1.0, greedy: false };
+    let sampling = Sampling { cfg: 1.7, top_p: 1.0, ..Sampling::default() };
     let alone = stream(&generator, 1, sampling, &mut []);
     let begin = |participant| {
         let start = StreamStart { is_guided: true, seed: 9, participant, ..StreamStart::default() };

@@ -17,6 +17,7 @@ use unils_server::client::{Client, ClientError, Received};
 use unils_server::protocol::{ClientMessage, ServerMessage, Start, ValueFormat, VoiceName};
 use unils_server::{Server, ServerOptions};
 
+use super::bench::voice;
 use super::{Context, limit_threads};
 use crate::args::BenchLive;
 use crate::machine;
@@ -210,17 +211,6 @@ fn talk(address: &str, seed: u64, time: Duration) -> Result<Seen, ClientError> {
     }
     client.close();
     Ok(seen)
-}
-
-/// Noise that comes and goes: what is said does not change the time.
-fn voice(samples: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    (0..samples)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            0.1 * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
-        })
-        .collect()
 }
 
 fn text(report: &Report) -> String {

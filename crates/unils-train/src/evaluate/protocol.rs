@@ -119,11 +119,12 @@ impl Protocol {
 
     /// What shaped each recording's numbers, by name.
     pub(super) fn settings(&self) -> BTreeMap<String, String> {
-        let Sampling { cfg, temperature, top_p, greedy } = self.sampling;
+        let Sampling { cfg, temperature, mouth_temperature, top_p, greedy } = self.sampling;
         [
             ("split", self.split.to_string()),
             ("cfg", cfg.to_string()),
             ("temperature", temperature.to_string()),
+            ("mouth_temperature", mouth_temperature.to_string()),
             ("top_p", top_p.to_string()),
             ("greedy", greedy.to_string()),
             ("seed", self.seed.to_string()),

@@ -16,7 +16,7 @@ use crate::motion::{Group, Space};
 use crate::nn::{KvRing, Loader};
 
 /// A group of channels that is coded apart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartConfig {
     /// Name of its tensors in checkpoints.
@@ -27,14 +27,13 @@ pub struct PartConfig {
     pub width: usize,
     /// Bits a token.
     pub code_width: usize,
-    /// Times the sampling's temperature when a block-causal generator draws the part's bits: lips that a voice decides
-    /// need less chance than a head.
-    #[serde(default = "one")]
-    pub temperature: f32,
 }
 
-fn one() -> f32 {
-    1.0
+impl PartConfig {
+    /// Whether it moves the mouth.
+    pub(crate) fn has_mouth(&self) -> bool {
+        self.groups.contains(&Group::Mouth)
+    }
 }
 
 /// Checks that the parts divide the channels, and that their bits add up.
@@ -46,10 +45,6 @@ pub(super) fn validate(config: &CodecConfig) -> Result<()> {
         let place = format!("codec.parts.{}", part.name);
         check_transformer(&place, part.width, config.heads, config.depth)?;
         check_size(&format!("{place}.code_width"), part.code_width, 1024)?;
-        if !(part.temperature.is_finite() && part.temperature > 0.0) {
-            let what = format!("expected a positive number, got {}", part.temperature);
-            return Err(Error::config(format!("{place}.temperature"), what));
-        }
     }
     let bits: usize = config.parts.iter().map(|part| part.code_width).sum();
     if bits != config.code_width {

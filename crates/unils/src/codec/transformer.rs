@@ -5,7 +5,9 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::CodecConfig;
 use crate::error::Result;
-use crate::nn::{Activation, KvRing, LayerNorm, Linear, Loader, Rotary, attend_entries, attend_qkv, values};
+use crate::nn::{
+    Activation, KvRing, LayerNorm, Linear, Loader, Rotary, Sees, attend_qkv, attend_streams, values,
+};
 
 const NORM_EPSILON: f64 = 1e-5;
 
@@ -142,14 +144,16 @@ impl AttentionBlock {
         rotary.turn_rows(&mut qkv, packed, 2 * width);
         let mut out = vec![0.0; rows * width];
         let per_stream = rows / rings.len().max(1);
-        let (mut scores, mut fresh) = (Vec::new(), Vec::new());
-        let streams = qkv.chunks_exact(per_stream * packed).zip(out.chunks_exact_mut(per_stream * width));
-        for ((rows, out), ring) in streams.zip(rings) {
-            fresh.clear();
-            rows.chunks_exact(packed).for_each(|row| fresh.extend_from_slice(&row[width..]));
-            for (row, out) in rows.chunks_exact(packed).zip(out.chunks_exact_mut(width)) {
-                attend_entries(&row[..width], self.heads, &[ring.entries(), &fresh], out, &mut scores);
-            }
+        let of_stream = |rows: &[f32]| -> Vec<f32> {
+            rows.chunks_exact(packed).flat_map(|row| row[width..].iter().copied()).collect()
+        };
+        let streams = qkv.chunks_exact(per_stream * packed);
+        let fresh: Vec<Vec<f32>> = streams.clone().map(of_stream).collect();
+        let sees = streams.zip(&fresh).zip(rings.iter());
+        let sees: Vec<Sees<'_>> =
+            sees.map(|((queries, fresh), ring)| Sees { queries, entries: [ring.entries(), fresh] }).collect();
+        attend_streams(&sees, packed, self.heads, &mut out);
+        for (fresh, ring) in fresh.iter().zip(rings) {
             fresh.chunks_exact(2 * width).for_each(|entry| ring.push(entry));
         }
         let out = Tensor::from_data(TensorData::new(out, [1, rows, width]), &device);

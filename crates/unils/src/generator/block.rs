@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
 use super::{GeneratorConfig, Hearing};
-use crate::nn::{Activation, KvCache, LayerNorm, Linear, Loader, Rotary, attend, attend_qkv};
+use crate::nn::{Activation, KvCache, LayerNorm, Linear, Loader, Rotary, attend, attend_qkv, blend};
 
 const NORM_EPSILON: f64 = 1e-6;
 
@@ -33,6 +33,57 @@ impl Block {
             partner,
             feed_forward: FeedForward::load(config.width, &loader.at("ffn")),
         }
+    }
+
+    /// A whole sequence `(B, n, D)` through the block: the plain pass of every layout.
+    ///
+    /// `hidden` `(n, n)` is true where the row's token must not see the column's. `voices` are what the cross-attentions
+    /// hear, in their order, and `deaf` `(n, S)` what each must not hear. `paths` leaves branches out, as in training.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        hidden: &Tensor<2, Bool>,
+        voices: &[VoiceContext],
+        deaf: [Option<Tensor<2, Bool>>; 2],
+        paths: Option<&BlockPaths>,
+    ) -> Tensor<3> {
+        let mut x = through(paths.map(|p| &p.self_attention), x, |x| {
+            self.self_attention.forward(x, rotary, Some(hidden.clone()))
+        });
+        let ears = [(&self.own, paths.map(|p| &p.own)), (&self.partner, paths.map(|p| &p.partner))];
+        for (((ear, path), voice), deaf) in ears.into_iter().zip(voices).zip(deaf) {
+            if let Some(ear) = ear {
+                x = through(path, x, |x| ear.forward(x, rotary, voice, deaf));
+            }
+        }
+        through(paths.map(|p| &p.feed_forward), x, |x| self.feed_forward.forward(x))
+    }
+}
+
+/// How much the branches of a block count for each sample of a batch, `(B, 1, 1)` each: 0 for a branch that is left
+/// out, else above 1 so that the mean is 1 (stochastic depth, arXiv 1603.09382).
+#[derive(Debug, Clone)]
+pub struct BlockPaths {
+    /// Of the attention among the sequence's tokens.
+    pub self_attention: Tensor<3>,
+    /// Of the attention to the generated participant's voice.
+    pub own: Tensor<3>,
+    /// Of the attention to the partner's voice.
+    pub partner: Tensor<3>,
+    /// Of the feed-forward part.
+    pub feed_forward: Tensor<3>,
+}
+
+/// `x + path * (residual(x) - x)` for a layer that adds to its input.
+fn through(
+    path: Option<&Tensor<3>>,
+    x: Tensor<3>,
+    residual: impl FnOnce(Tensor<3>) -> Tensor<3>,
+) -> Tensor<3> {
+    match path {
+        None => residual(x),
+        Some(path) => blend(x.clone(), residual(x), path.clone()),
     }
 }
 

@@ -19,8 +19,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::bit_head::BitHead;
-use super::block::{Block, VoiceContext};
-use super::model::{BlockPaths, HEAD_NORM_EPSILON, VoiceEmbeddings, through};
+use super::block::{Block, BlockPaths, VoiceContext};
+use super::model::{HEAD_NORM_EPSILON, VoiceEmbeddings};
 use super::stream::Constants;
 use super::{GeneratorConfig, Layout};
 use crate::codec::{Codec, CodecConfig, LONGEST_CLIP, Schedule, check_size};
@@ -201,9 +201,9 @@ pub struct CausalGenerator {
     layout: CausalLayout,
     #[module(skip)]
     head_width: usize,
-    /// What each bit's logits are multiplied by before it is drawn; empty = 1.
+    /// Whether each bit of a token is of the mouth; empty for a codec without parts.
     #[module(skip)]
-    pub(super) sharpness: Vec<f32>,
+    pub(super) is_mouth: Vec<bool>,
     /// What streaming needs of the weights; made when a stream first begins, after which they do not change.
     #[module(skip)]
     pub(super) constants: Arc<OnceLock<Constants>>,
@@ -221,8 +221,8 @@ impl CausalGenerator {
         };
         let (bits, width) = (codec.code_width, config.width);
         let parts = codec.parts.iter();
-        let sharpness =
-            parts.flat_map(|part| std::iter::repeat_n(part.temperature.recip(), part.code_width)).collect();
+        let is_mouth =
+            parts.flat_map(|part| std::iter::repeat_n(part.has_mouth(), part.code_width)).collect();
         let codec = Codec::load(codec, &loader.at("base_codec").frozen())?;
         let schedule = codec.quantizer().schedule().clone();
         let trunk = loader.at("attn_blocks");
@@ -244,7 +244,7 @@ impl CausalGenerator {
             layout: CausalLayout::new(schedule, causal),
             head_width: width / config.heads,
             constants: Arc::default(),
-            sharpness,
+            is_mouth,
             codec,
         })
     }
@@ -370,19 +370,8 @@ impl CausalGenerator {
         let heard: Vec<u64> = (0..features as u64).collect();
         let heard = Rotary::at(&heard, self.head_width, &device);
         for (index, block) in self.blocks.iter().enumerate() {
-            let paths = paths.get(index);
-            let hidden = Some(mask.clone());
-            x = through(paths.map(|p| &p.self_attention), x, |x| {
-                block.self_attention.forward(x, &rotary, hidden)
-            });
             let contexts = self.contexts(block, inputs.voices.as_ref(), Some(&heard));
-            let ears = [(&block.own, paths.map(|p| &p.own)), (&block.partner, paths.map(|p| &p.partner))];
-            for (((ear, path), voice), deaf) in ears.into_iter().zip(&contexts).zip(&deaf) {
-                if let Some(ear) = ear {
-                    x = through(path, x, |x| ear.forward(x, &rotary, voice, deaf.clone()));
-                }
-            }
-            x = through(paths.map(|p| &p.feed_forward), x, |x| block.feed_forward.forward(x));
+            x = block.forward(x, &rotary, &mask, &contexts, deaf.clone(), paths.get(index));
         }
         self.logits(x, inputs.bits.clone())
     }

@@ -23,12 +23,12 @@ mod stream;
 use serde::{Deserialize, Serialize};
 
 pub use bit_head::BitHead;
-pub use block::{Block, CrossAttention, FeedForward, SelfAttention, VoiceContext};
+pub use block::{Block, BlockPaths, CrossAttention, FeedForward, SelfAttention, VoiceContext};
 pub use causal::{CausalConfig, CausalGenerator, CausalInputs, CausalLayout, STYLE_ROWS};
 pub use generate::{GenerationState, ScaleLogits, Start, Window};
 pub use layout::Layout;
-pub use loss::bit_cross_entropy;
-pub use model::{BlockPaths, Conditions, Generator};
+pub use loss::{bit_cross_entropies, bit_cross_entropy};
+pub use model::{Conditions, Generator};
 pub use sampler::{Noise, Sampling};
 pub use stream::{CausalStream, StreamStart};
 

@@ -3,11 +3,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::block::{Block, CrossAttention, VoiceContext};
+use super::block::{Block, BlockPaths, CrossAttention, VoiceContext};
 use super::{GeneratorConfig, Layout};
 use crate::codec::{Codec, CodecConfig};
 use crate::error::Result;
-use crate::nn::{LayerNorm, Linear, Loader, Rotary, blend};
+use crate::nn::{LayerNorm, Linear, Loader, Rotary};
 
 pub(super) const HEAD_NORM_EPSILON: f64 = 1e-5;
 
@@ -77,32 +77,6 @@ impl VoiceEmbeddings {
         let Block { own, partner, .. } = block;
         let embeddings = [self.own.val(), self.partner.val()];
         [own, partner].into_iter().flatten().zip(embeddings)
-    }
-}
-
-/// How much the branches of a block count for each sample of a batch, `(B, 1, 1)` each: 0 for a branch that is left
-/// out, else above 1 so that the mean is 1 (stochastic depth, arXiv 1603.09382).
-#[derive(Debug, Clone)]
-pub struct BlockPaths {
-    /// Of the attention among the sequence's tokens.
-    pub self_attention: Tensor<3>,
-    /// Of the attention to the generated participant's voice.
-    pub own: Tensor<3>,
-    /// Of the attention to the partner's voice.
-    pub partner: Tensor<3>,
-    /// Of the feed-forward part.
-    pub feed_forward: Tensor<3>,
-}
-
-/// `x + path * (residual(x) - x)` for a layer that adds to its input.
-pub(super) fn through(
-    path: Option<&Tensor<3>>,
-    x: Tensor<3>,
-    residual: impl FnOnce(Tensor<3>) -> Tensor<3>,
-) -> Tensor<3> {
-    match path {
-        None => residual(x),
-        Some(path) => blend(x.clone(), residual(x), path.clone()),
     }
 }
 
@@ -240,22 +214,11 @@ impl Generator {
         let rotary = self.rotary.range(0, tokens);
         let mask = self.mask(tokens);
         for (index, block) in self.blocks.iter().enumerate() {
-            let paths = paths.get(index);
-            let hidden = Some(mask.clone());
-            x = through(paths.map(|p| &p.self_attention), x, |x| {
-                block.self_attention.forward(x, &rotary, hidden)
-            });
             let contexts = match &conditions.voices {
                 Some(voices) => self.listen(index, voices),
                 None => self.listen_to_nothing(index),
             };
-            let ears = [(&block.own, paths.map(|p| &p.own)), (&block.partner, paths.map(|p| &p.partner))];
-            for ((ear, path), voice) in ears.into_iter().zip(&contexts) {
-                if let Some(ear) = ear {
-                    x = through(path, x, |x| ear.forward(x, &rotary, voice, None));
-                }
-            }
-            x = through(paths.map(|p| &p.feed_forward), x, |x| block.feed_forward.forward(x));
+            x = block.forward(x, &rotary, &mask, &contexts, [None, None], paths.get(index));
         }
         self.logits(x.slice([0..batch, self.layout.conditions()..tokens, 0..width]))
     }

@@ -14,6 +14,9 @@ pub struct Sampling {
     pub cfg: f32,
     /// Logits are divided by it.
     pub temperature: f32,
+    /// Times the temperature for the bits of a codec's part that has the mouth: lips, which a voice decides, need less
+    /// chance than a head. Codecs without parts have no such bits.
+    pub mouth_temperature: f32,
     /// The smaller class of a bit is dropped when its probability is at most `1 - top_p`; 1 keeps both.
     pub top_p: f64,
     /// Takes the likelier class instead of drawing.
@@ -22,7 +25,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { cfg: 1.5, temperature: 1.0, top_p: 0.97, greedy: false }
+        Self { cfg: 1.5, temperature: 1.0, mouth_temperature: 1.0, top_p: 0.97, greedy: false }
     }
 }
 
@@ -37,8 +40,12 @@ impl Sampling {
         if !(self.cfg.is_finite() && (0.0..=100.0).contains(&self.cfg)) {
             return fault("cfg", "a number from 0 to 100", f64::from(self.cfg));
         }
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return fault("temperature", "a positive number", f64::from(self.temperature));
+        for (name, value) in
+            [("temperature", self.temperature), ("mouth temperature", self.mouth_temperature)]
+        {
+            if !(value.is_finite() && value > 0.0) {
+                return fault(name, "a positive number", f64::from(value));
+            }
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return fault("top-p", "a number above 0, at most 1", self.top_p);
@@ -156,6 +163,7 @@ mod tests {
         for bad in [
             Sampling { cfg: f32::NAN, ..Sampling::default() },
             Sampling { temperature: 0.0, ..Sampling::default() },
+            Sampling { mouth_temperature: -1.0, ..Sampling::default() },
             Sampling { top_p: 0.0, ..Sampling::default() },
             Sampling { top_p: 1.5, ..Sampling::default() },
         ] {

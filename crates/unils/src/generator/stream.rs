@@ -15,7 +15,7 @@ use super::causal::CausalGenerator;
 use super::sampler::{Noise, Sampling};
 use crate::codec::DecoderState;
 use crate::error::{Error, Result};
-use crate::nn::{KvRing, Rotary, add_to_rows, attend_entries, values};
+use crate::nn::{KvRing, Rotary, Sees, add_to_rows, attend_streams, values};
 
 /// How a stream begins.
 #[derive(Debug, Clone, Default)]
@@ -265,7 +265,6 @@ struct Pass<'p, 's> {
     rows: Vec<(usize, usize)>,
     /// Keys and values of the window's own tokens so far, for each block and row.
     fresh: Vec<Vec<Vec<f32>>>,
-    scores: Vec<f32>,
 }
 
 impl<'p, 's> Pass<'p, 's> {
@@ -279,7 +278,7 @@ impl<'p, 's> Pass<'p, 's> {
             (0..streams.len()).map(|stream| (stream, 0)).chain(seconds.map(|stream| (stream, 1))).collect();
         let fresh = vec![vec![Vec::new(); rows.len()]; generator.blocks().len()];
         let constants = generator.constants()?;
-        Ok(Self { generator, constants, streams, samplings, rows, fresh, scores: Vec::new() })
+        Ok(Self { generator, constants, streams, samplings, rows, fresh })
     }
 
     /// Draws the bits of scale `k`, `(B, p, C)` row-major.
@@ -340,15 +339,16 @@ impl<'p, 's> Pass<'p, 's> {
         let mut qkv = values(block.self_attention.project(&x))?;
         rotary.turn_rows(&mut qkv, 3 * width, 2 * width);
         let mut attended = vec![0.0; rows * tokens * width];
-        let new = qkv.chunks_exact(tokens * 3 * width).zip(attended.chunks_exact_mut(tokens * width));
-        for ((new, out), (fresh, &(stream, branch))) in new.zip(self.fresh[index].iter_mut().zip(&self.rows))
-        {
+        let new = qkv.chunks_exact(tokens * 3 * width);
+        for (new, fresh) in new.clone().zip(&mut self.fresh[index]) {
             new.chunks_exact(3 * width).for_each(|token| fresh.extend_from_slice(&token[width..]));
-            let seen = self.streams[stream].branches[branch].seen[index].entries();
-            for (token, out) in new.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
-                attend_entries(&token[..width], heads, &[seen, fresh], out, &mut self.scores);
-            }
         }
+        let sees =
+            new.zip(&self.fresh[index]).zip(&self.rows).map(|((queries, fresh), &(stream, branch))| {
+                let seen = self.streams[stream].branches[branch].seen[index].entries();
+                Sees { queries, entries: [seen, fresh] }
+            });
+        attend_streams(&sees.collect::<Vec<_>>(), 3 * width, heads, &mut attended);
         let attended = Tensor::from_data(TensorData::new(attended, [rows, tokens, width]), &device);
         let mut x = block.self_attention.close(attended, x);
         let heard = self.streams.len();
@@ -356,14 +356,11 @@ impl<'p, 's> Pass<'p, 's> {
             let mut queries = values(attention.ask(&x.clone().narrow(0, 0, heard)))?;
             rotary.range(0, heard * tokens).turn_rows(&mut queries, width, width);
             let mut attended = vec![0.0; heard * tokens * width];
-            let of_streams =
-                queries.chunks_exact(tokens * width).zip(attended.chunks_exact_mut(tokens * width));
-            for ((queries, out), stream) in of_streams.zip(self.streams.iter()) {
-                let voice = stream.ears[index][ear].entries();
-                for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-                    attend_entries(query, heads, &[voice], out, &mut self.scores);
-                }
-            }
+            let sees = queries
+                .chunks_exact(tokens * width)
+                .zip(self.streams.iter())
+                .map(|(queries, stream)| Sees { queries, entries: [stream.ears[index][ear].entries(), &[]] });
+            attend_streams(&sees.collect::<Vec<_>>(), width, heads, &mut attended);
             let attended = Tensor::from_data(TensorData::new(attended, [heard, tokens, width]), &device);
             x = add_to_rows(x, 0..heard, attention.answer(attended));
             if rows > heard {
@@ -403,9 +400,10 @@ impl<'p, 's> Pass<'p, 's> {
                     };
                     let with = pair(index);
                     let without = second.map(pair);
-                    let sharpness = self.generator.sharpness.get(bit).copied().unwrap_or(1.0);
+                    let is_mouth = self.generator.is_mouth.get(bit).copied().unwrap_or(false);
+                    let warmth = if is_mouth { sampling.mouth_temperature } else { 1.0 };
                     let guided = [0, 1].map(|class| {
-                        sharpness * sampling.guide_one(with[class], without.map(|pair| pair[class]))
+                        sampling.guide_one(with[class], without.map(|pair| pair[class])) / warmth
                     });
                     let is_one = sampling.draw_bit(guided, &mut self.streams[index].noise);
                     drawn.push(f32::from(u8::from(is_one)));

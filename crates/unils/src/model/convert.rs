@@ -91,7 +91,7 @@ fn load_once(file: &TensorFile, config: &ModelConfig) -> Result<LoadReport> {
         None => loader.ignore(is_encoder_tensor),
     }
     match &config.generator {
-        Some(generator) => Network::load(config, generator, &loader).map(drop)?,
+        Some(generator) => Network::load(config, generator, &loader, DeviceKind::Cpu).map(drop)?,
         None => Codec::load(&config.codec, &loader).map(drop)?,
     }
     loader.finish()

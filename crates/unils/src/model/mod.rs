@@ -53,7 +53,7 @@ pub const ENCODER_PREFIX: &str = "audio_encoder";
 
 /// A tensor of the speech encoder in a model's checkpoint: the weights of [`EncoderKind::Speech`]. Of the other kinds it
 /// is a frozen copy that training code saved along (the released files have none): known, and not used.
-fn is_encoder_tensor(name: &str) -> bool {
+pub fn is_encoder_tensor(name: &str) -> bool {
     name.strip_prefix(ENCODER_PREFIX).is_some_and(|rest| rest.starts_with('.'))
 }
 
@@ -82,9 +82,19 @@ pub enum Network {
 }
 
 impl Network {
-    fn load(config: &ModelConfig, sizes: &GeneratorConfig, loader: &Loader<'_>) -> Result<Self> {
+    fn load(
+        config: &ModelConfig,
+        sizes: &GeneratorConfig,
+        loader: &Loader<'_>,
+        kind: DeviceKind,
+    ) -> Result<Self> {
         match sizes.causal {
             None => Generator::load(sizes, &config.codec, loader).map(Self::Windowed),
+            Some(_) if !kind.is_cpu() => {
+                let what = format!("{kind}: short windows are made on the processor only");
+                Err(Error::device("device", what)
+                    .with_hint("leave out --device: it is faster than real time there"))
+            }
             Some(_) => CausalGenerator::load(sizes, &config.codec, loader).map(Self::Causal),
         }
     }
@@ -144,7 +154,7 @@ impl Model {
         limits::check(limits::numbers(&config), file)?;
         let loader = Loader::new(file, &device, kind.is_cpu());
         loader.ignore(is_encoder_tensor);
-        let mut network = Network::load(&config, sizes, &loader)?;
+        let mut network = Network::load(&config, sizes, &loader, kind)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         if let Some(path) = &files.stats {
             network.codec_mut().set_statistics(&Stats::read(path)?)?;
@@ -170,7 +180,7 @@ impl Model {
             return Err(Error::config(&config.preset, "a configuration without a generator"));
         };
         let loader = Loader::new(&source, &device, kind.is_cpu());
-        let network = Network::load(config, sizes, &loader)?;
+        let network = Network::load(config, sizes, &loader, kind)?;
         let mut reports = vec![("generator".to_owned(), loader.finish()?)];
         let mut encoder = None;
         if let Some(audio_dim) = sizes.audio_dim {

@@ -2,7 +2,7 @@
 //!
 //! A code of few bits makes a slow movement tremble. The head of a person has little power above 3.5 Hz (nods are at
 //! 1.5 to 3), so what is above is taken out of it, causally: a Butterworth filter of second order, which delays by about
-//! `0.22 / cut-off` seconds and does not overshoot by more than 4 %.
+//! `0.22 / cut-off` seconds and overshoots a step by 4 %.
 
 /// The filter of some channels of one stream; begins at rest at the first frame's values.
 #[derive(Debug, Clone)]

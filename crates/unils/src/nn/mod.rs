@@ -46,7 +46,7 @@ pub use dropout::seed_dropout;
 pub use linear::{Activation, Linear};
 pub use load::{LoadReport, Loader, RandomWeights, TensorSource};
 pub use norm::LayerNorm;
-pub use ring::{KvRing, attend_entries};
+pub use ring::{KvRing, Sees, attend_streams};
 pub use rotary::Rotary;
 pub use train::{Adapter, AdapterConfig, Parameter, Role, TrainingPlan, name_hash};
 

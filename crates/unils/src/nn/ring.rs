@@ -4,6 +4,11 @@
 //! of a batch has its own, so that streams which began at different times are computed together: linear layers over all
 //! their new tokens at once, attention stream by stream.
 
+use rayon::prelude::*;
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, SimdOp};
+use rten_vecmath::Softmax;
+
 /// A ring of the last tokens. Keys are stored turned to their positions, so that order within the ring does not matter.
 #[derive(Debug, Clone)]
 pub struct KvRing {
@@ -44,48 +49,91 @@ impl KvRing {
     }
 }
 
-/// Attention of one query (all heads, `D` numbers) to entries of `2 D` numbers from several places; `scores` is scratch.
-pub fn attend_entries(
-    query: &[f32],
-    heads: usize,
-    places: &[&[f32]],
-    out: &mut [f32],
-    scores: &mut Vec<f32>,
-) {
-    let width = query.len();
-    let head_width = width / heads;
-    let scale = (head_width as f32).sqrt().recip();
-    out.fill(0.0);
-    let entries = || places.iter().flat_map(|place| place.chunks_exact(2 * width));
-    for head in 0..heads {
-        let columns = head * head_width..(head + 1) * head_width;
-        let query = &query[columns.clone()];
-        scores.clear();
-        scores.extend(entries().map(|entry| dot(query, &entry[columns.clone()]) * scale));
-        let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for score in scores.iter_mut() {
-            *score = (*score - top).exp();
-            sum += *score;
-        }
-        let out = &mut out[columns.clone()];
-        for (entry, score) in entries().zip(scores.iter()) {
-            let weight = score / sum;
-            let value = &entry[width + columns.start..width + columns.end];
-            out.iter_mut().zip(value).for_each(|(out, value)| *out += weight * value);
-        }
-    }
+/// One stream's new queries and what they see.
+#[derive(Debug, Clone, Copy)]
+pub struct Sees<'a> {
+    /// Rows of equal length that begin with a query of all heads, `D` numbers.
+    pub queries: &'a [f32],
+    /// Entries of `2 D` numbers from two places: a ring's, and those that are not in it yet.
+    pub entries: [&'a [f32]; 2],
 }
 
-/// Sum of products, in lanes that the compiler can keep in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += a * b);
+/// Attention of the new queries of several streams, each to its own entries. `row` is the length of the rows that
+/// begin with a query; `out` gets `D` numbers for each, stream by stream.
+pub fn attend_streams(streams: &[Sees<'_>], row: usize, heads: usize, out: &mut [f32]) {
+    let each = out.len() / streams.len().max(1);
+    let tasks = out.par_chunks_exact_mut(each.max(1)).zip(streams).with_min_len(STREAMS_AT_ONCE);
+    tasks.for_each_init(Vec::new, |scores, (out, stream)| {
+        let queries = stream.queries.chunks_exact(row);
+        let width = out.len() / queries.len().max(1);
+        for (query, out) in queries.zip(out.chunks_exact_mut(width)) {
+            Attend { query: &query[..width], heads, entries: stream.entries, out, scores }.dispatch();
+        }
+    });
+}
+
+/// Streams that a thread takes at a time: their attention is some microseconds each.
+const STREAMS_AT_ONCE: usize = 2;
+
+/// Attention of one query of all heads.
+struct Attend<'a> {
+    query: &'a [f32],
+    heads: usize,
+    entries: [&'a [f32]; 2],
+    out: &'a mut [f32],
+    scores: &'a mut Vec<f32>,
+}
+
+impl SimdOp for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let ops = isa.f32();
+        let width = self.query.len();
+        let head_width = width / self.heads;
+        let scale = (head_width as f32).sqrt().recip();
+        // Whole vectors, and what is left of a head behind them.
+        let whole = head_width / ops.len() * ops.len();
+        for head in 0..self.heads {
+            let start = head * head_width;
+            let query = &self.query[start..start + head_width];
+            self.scores.clear();
+            for place in self.entries {
+                for entry in place.chunks_exact(2 * width) {
+                    let key = &entry[start..start + head_width];
+                    let mut sums = ops.zero();
+                    for at in (0..whole).step_by(ops.len()) {
+                        sums = ops.mul_add(ops.load(&query[at..]), ops.load(&key[at..]), sums);
+                    }
+                    let rest: f32 = query[whole..].iter().zip(&key[whole..]).map(|(q, k)| q * k).sum();
+                    self.scores.push((ops.sum(sums) + rest) * scale);
+                }
+            }
+            if self.scores.is_empty() {
+                self.out[start..start + head_width].fill(0.0);
+                continue;
+            }
+            Softmax::new_mut(self.scores).eval(isa);
+            let out = &mut self.out[start..start + head_width];
+            let values = || {
+                let entries = self.entries.into_iter().flat_map(|place| place.chunks_exact(2 * width));
+                entries
+                    .zip(self.scores.iter())
+                    .map(|(entry, &weight)| (&entry[width + start..width + start + head_width], weight))
+            };
+            for at in (0..whole).step_by(ops.len()) {
+                let mut sum = ops.zero();
+                for (value, weight) in values() {
+                    sum = ops.mul_add(ops.load(&value[at..]), ops.splat(weight), sum);
+                }
+                ops.store(sum, &mut out[at..]);
+            }
+            for (at, out) in out.iter_mut().enumerate().skip(whole) {
+                *out = values().map(|(value, weight)| value[at] * weight).sum();
+            }
+        }
     }
-    rest + lanes.iter().sum::<f32>()
 }
 
 #[cfg(test)]
@@ -128,9 +176,12 @@ mod tests {
         );
         let expected: Vec<f32> = expected.into_data().iter().collect();
         let mut out = vec![9.0; width];
-        let places = [&entries[..4 * 2 * width], &entries[4 * 2 * width..]];
-        attend_entries(&query, heads, &places, &mut out, &mut Vec::new());
+        let entries = [&entries[..4 * 2 * width], &entries[4 * 2 * width..]];
+        attend_streams(&[Sees { queries: &query, entries }], width, heads, &mut out);
         let worst = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{worst:.1e}");
+        let nothing = Sees { queries: &query, entries: [&[], &[]] };
+        attend_streams(&[nothing], width, heads, &mut out);
+        assert!(out.iter().all(|&value| value == 0.0), "who sees nothing gets nothing");
     }
 }
