@@ -19,6 +19,8 @@ use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use tungstenite::client::client_with_config;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
@@ -30,6 +32,9 @@ use crate::protocol::{
 
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes that are read at once: some windows of motion.
+const READ_BYTES: usize = 8 << 10;
 
 /// What came from the server.
 #[derive(Debug)]
@@ -96,7 +101,8 @@ impl Client {
         let stream = TcpStream::connect(address).map_err(network)?;
         stream.set_nodelay(true).map_err(network)?;
         stream.set_read_timeout(Some(CONNECT_WITHIN)).map_err(network)?;
-        let (socket, _) = tungstenite::client(format!("ws://{address}/live"), stream)
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+        let (socket, _) = client_with_config(format!("ws://{address}/live"), stream, Some(config))
             .map_err(|error| ClientError::Network(format!("{address}: {error}")))?;
         let mut client = Self { socket };
         client.send(&ClientMessage::Start(Box::new(Start { version: VERSION, ..start })))?;

@@ -90,6 +90,7 @@ async fn live(State(shared): State<Arc<Shared>>, headers: HeaderMap, upgrade: We
     let is_known = given.is_some();
     upgrade
         .max_message_size(websocket::MOST_BYTES)
+        .read_buffer_size(websocket::READ_BYTES)
         .max_frame_size(websocket::MOST_BYTES)
         .on_upgrade(move |socket| websocket::serve(socket, is_known, shared))
 }

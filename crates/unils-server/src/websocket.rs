@@ -20,6 +20,8 @@ use crate::protocol::{
 
 /// Bytes of a message from a client: five seconds of float32 at 48 kHz.
 pub(crate) const MOST_BYTES: usize = 1 << 20;
+/// Bytes that are read at once. The buffer is cleared for every read, and most messages are small.
+pub(crate) const READ_BYTES: usize = 8 << 10;
 /// A client must say `start` within this time.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// What a client takes longer for than this will not be sent.
