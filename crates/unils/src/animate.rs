@@ -24,15 +24,15 @@ use crate::audio::Conversation;
 use crate::error::{Error, Result};
 use crate::generator::Sampling;
 use crate::model::{Model, Network};
-use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME, SmoothStream, Smoother};
+use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME};
 pub use crate::session::StageTimes;
-use crate::session::{Due, Stream, StreamOptions, Timing, step};
+use crate::session::{Chunk, Controls, Due, Output, Stream, StreamOptions, Talk, Timing, Voices, step};
 
 /// How a conversation is animated.
 #[derive(Debug, Clone)]
 pub struct AnimateOptions {
-    /// How bits are drawn.
-    pub sampling: Sampling,
+    /// How bits are drawn and frames are shaped.
+    pub controls: Controls,
     /// Same seed, same motion.
     pub seed: u64,
     /// A clip whose manner the motion takes on: of one participant for all, or of each. At least a window long;
@@ -50,7 +50,7 @@ impl AnimateOptions {
     /// What suits a model: its own sampling, and smoothing where windows meet in seams.
     pub fn of(model: &Model) -> Self {
         Self {
-            sampling: model.config().sampling,
+            controls: Controls { sampling: model.config().sampling, ..Controls::default() },
             smooth: matches!(model.network(), Network::Windowed(_)),
             ..Self::default()
         }
@@ -61,7 +61,7 @@ impl Default for AnimateOptions {
     /// The release's.
     fn default() -> Self {
         Self {
-            sampling: Sampling::default(),
+            controls: Controls::default(),
             seed: 0,
             style: None,
             previous: None,
@@ -97,7 +97,7 @@ impl<'a> Animator<'a> {
     pub fn new(model: &'a Model, participants: usize, options: &AnimateOptions) -> Result<Self> {
         let start = StreamOptions {
             participants,
-            sampling: options.sampling,
+            sampling: options.controls.sampling,
             seed: options.seed,
             style: options.style.as_ref(),
             previous: options.previous.as_ref(),
@@ -206,28 +206,35 @@ pub fn animate_timed(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(Motion, StageTimes)> {
     let participants = options.participants.unwrap_or(conversation.voices());
+    let controls = &options.controls;
+    controls.validate()?;
     let mut animator = Animator::new(model, participants, options)?;
-    let channels = model.config().space.width();
-    let mut tracks = Vec::new();
-    for _ in 0..participants {
-        tracks.push(Track::new(options.smooth, channels)?);
-    }
+    let (space, window) = (model.config().space, animator.window_frames());
+    let mut output = Output::new(space, participants, window, options.smooth, controls)?;
+    let mut talk = Talk::default();
+    let mut people = vec![Vec::new(); participants];
+    let mut keep = |chunk: &Chunk| {
+        let frames = (0..participants).map(|participant| chunk.participant(participant).unwrap_or_default());
+        people.iter_mut().zip(frames).for_each(|(person, frames)| person.extend_from_slice(frames));
+    };
     let mut done = 0u64;
     let expected = conversation.expected_samples();
     let frames_expected = expected.map(|samples| samples.div_ceil(SAMPLES_PER_FRAME as u64));
     let mut ahead = Ahead::new(conversation);
     while ahead.fill(animator.heard_samples())? {
         let motion = animator.window(ahead.tracks.each_ref().map(Vec::as_slice))?;
-        let frames = ahead.valid.div_ceil(SAMPLES_PER_FRAME).min(animator.window_frames());
+        let frames = ahead.valid.div_ceil(SAMPLES_PER_FRAME).min(window);
+        let [own, partner] = ahead.tracks.each_ref().map(|track| track.chunks_exact(SAMPLES_PER_FRAME));
+        let voices: Vec<Voices> =
+            own.zip(partner).take(frames).map(|(own, partner)| talk.hear([own, partner])).collect();
         ahead.advance(animator.window_samples());
-        for (track, motion) in tracks.iter_mut().zip(motion.chunks_exact(motion.len() / participants)) {
-            track.push(&motion[..frames * channels])?;
-        }
+        keep(&output.push(&motion, &voices, controls, false)?);
         done += frames as u64;
         if progress(Progress { frames_done: done, frames_expected }).is_break() {
             return Err(Error::Interrupted);
         }
     }
+    keep(&output.push(&[], &[], controls, true)?);
     let names = conversation.summary().into_iter().map(|track| match track.channel {
         Some(channel) => format!("{}, channel {channel}", track.name),
         None => track.name,
@@ -240,51 +247,26 @@ pub fn animate_timed(
         options: facts(options),
         ..MotionMeta::new()
     };
-    let values = tracks.into_iter().flat_map(Track::finish).collect();
-    let motion = Motion::new(model.config().space, FPS, participants, values, meta)?;
+    let motion = Motion::new(space, FPS, participants, people.concat(), meta)?;
     Ok((motion, animator.times()))
 }
 
 /// The settings that shaped a motion, for its file.
 fn facts(options: &AnimateOptions) -> std::collections::BTreeMap<String, String> {
-    let Sampling { cfg, temperature, top_p, greedy } = options.sampling;
+    let Controls { liveliness, expression, mouth_gate, gaze: [left, up], sampling } = options.controls;
+    let Sampling { cfg, temperature, mouth_temperature, top_p, greedy } = sampling;
     [
+        ("liveliness", liveliness.to_string()),
+        ("expression", expression.to_string()),
+        ("mouth_gate", mouth_gate.to_string()),
+        ("gaze", format!("{left},{up}")),
         ("cfg", cfg.to_string()),
         ("temperature", temperature.to_string()),
+        ("mouth_temperature", mouth_temperature.to_string()),
         ("top_p", top_p.to_string()),
         ("greedy", greedy.to_string()),
         ("smooth", options.smooth.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
-}
-
-/// One participant's frames so far.
-struct Track {
-    smoother: Option<SmoothStream>,
-    values: Vec<f32>,
-}
-
-impl Track {
-    fn new(smooth: bool, channels: usize) -> Result<Self> {
-        let smoother = smooth.then(|| Smoother::default().stream(channels)).transpose()?;
-        Ok(Self { smoother, values: Vec::new() })
-    }
-
-    fn push(&mut self, frames: &[f32]) -> Result<()> {
-        match &mut self.smoother {
-            Some(smoother) => smoother.push(frames, &mut self.values),
-            None => {
-                self.values.extend_from_slice(frames);
-                Ok(())
-            }
-        }
-    }
-
-    fn finish(mut self) -> Vec<f32> {
-        if let Some(smoother) = self.smoother {
-            smoother.finish(&mut self.values);
-        }
-        self.values
-    }
 }

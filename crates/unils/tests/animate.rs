@@ -18,6 +18,7 @@ use unils::device::DeviceKind;
 use unils::generator::Sampling;
 use unils::model::{ConvertOptions, Model, ModelFiles, convert};
 use unils::motion::{FPS, Motion, MotionMeta, Space};
+use unils::session::Controls;
 
 fn files() -> ModelFiles {
     ModelFiles {
@@ -40,7 +41,8 @@ fn tracks(golden: &Golden) -> [Vec<f32>; 2] {
 
 fn greedy() -> AnimateOptions {
     let sampling = Sampling { greedy: true, ..Sampling::default() };
-    AnimateOptions { sampling, smooth: false, ..AnimateOptions::default() }
+    let controls = Controls { sampling, ..Controls::default() };
+    AnimateOptions { controls, smooth: false, ..AnimateOptions::default() }
 }
 
 fn run(model: &Model, voices: [Vec<f32>; 2], options: &AnimateOptions) -> Motion {

@@ -91,6 +91,8 @@ Examples:
       the released weights, as `unils fetch` got them
   unils animate talk.wav -o talk.npz --checkpoint unils.pt --encoder wav2vec2-xls-r-300m
       model files from elsewhere
+  unils animate talk.wav -o talk.mp4 --liveliness 1.3 --gaze -20,0
+      livelier people, who look to their right
   unils animate meeting.wav --channels 2,5 -o talk.json --seed 7 --style happy.npz
       two channels of eight as the two voices, in the manner of a clip";
 
@@ -111,6 +113,8 @@ pub struct Animate {
     pub model: ModelArguments,
     #[command(flatten)]
     pub sampling: SamplingArguments,
+    #[command(flatten)]
+    pub shape: ShapeArguments,
     /// Motion clip whose manner is taken on, at least a window long
     #[arg(long, value_name = "FILE", help_heading = "Motion")]
     pub style: Option<PathBuf>,
@@ -159,13 +163,16 @@ pub struct ModelArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArguments {
-    /// Classifier-free guidance, 0 to 100; 1 or less turns it off [default: 1.5]
+    /// Classifier-free guidance, 0 to 100; 1 or less turns it off [default: the model's]
     #[arg(long, value_name = "X", value_parser = guidance)]
     pub cfg: Option<f32>,
-    /// Above 1 livelier, below 1 calmer [default: 1]
+    /// Above 1 livelier, below 1 calmer [default: the model's, usually 1]
     #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
     pub temperature: Option<f32>,
-    /// Drops the less likely value of a bit at 1 - X or less; 0 to 1 [default: 0.97]
+    /// Times the temperature for the mouth, for models that code it apart [default: the model's]
+    #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
+    pub mouth_temperature: Option<f32>,
+    /// Drops the less likely value of a bit at 1 - X or less; 0 to 1 [default: the model's]
     #[arg(long, value_name = "X", value_parser = share, conflicts_with = "greedy")]
     pub top_p: Option<f64>,
     /// Always take the likelier value instead of drawing
@@ -174,6 +181,24 @@ pub struct SamplingArguments {
     /// Same seed, same device: same motion, to the last bit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+}
+
+/// How frames are shaped after the model.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Motion")]
+pub struct ShapeArguments {
+    /// Scales head, gaze, brows and all that is not speech, 0 to 2; lips and blinks stay [default: 1]
+    #[arg(long, value_name = "X", value_parser = twice)]
+    pub liveliness: Option<f32>,
+    /// Scales the face's shapes, 0 to 2; head, gaze and blinks stay [default: 1]
+    #[arg(long, value_name = "X", value_parser = twice)]
+    pub expression: Option<f32>,
+    /// How much of the mouth's opening is taken away in silence, 0 to 1 [default: 0]
+    #[arg(long, value_name = "X", value_parser = part)]
+    pub mouth_gate: Option<f32>,
+    /// Where the partner is, degrees to the person's left (-45 to 45) and up (-30 to 30) [default: 0,0]
+    #[arg(long, value_name = "LEFT,UP", value_parser = direction, allow_hyphen_values = true)]
+    pub gaze: Option<[f32; 2]>,
 }
 
 /// What computes.
@@ -330,6 +355,21 @@ fn number(text: &str, expected: &str, is_allowed: impl Fn(f64) -> bool) -> Resul
 
 fn guidance(text: &str) -> Result<f32, String> {
     number(text, "a number from 0 to 100", |x| (0.0..=100.0).contains(&x)).map(|x| x as f32)
+}
+
+fn twice(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 to 2", |x| (0.0..=2.0).contains(&x)).map(|x| x as f32)
+}
+
+fn part(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 to 1", |x| (0.0..=1.0).contains(&x)).map(|x| x as f32)
+}
+
+fn direction(text: &str) -> Result<[f32; 2], String> {
+    let expected = "degrees to the left (-45 to 45) and up (-30 to 30), like 20,0";
+    let (left, up) = text.split_once(',').ok_or_else(|| format!("expected {expected}"))?;
+    let within = |text: &str, most: f64| number(text.trim(), expected, |x| x.abs() <= most).map(|x| x as f32);
+    Ok([within(left, 45.0)?, within(up, 30.0)?])
 }
 
 fn positive(text: &str) -> Result<f32, String> {

@@ -15,13 +15,14 @@ use unils::generator::Sampling;
 use unils::model::{Model, ModelFiles, SHIPPED, describe};
 use unils::motion::{Motion, SAMPLES_PER_FRAME};
 use unils::nn::LoadReport;
+use unils::session::Controls;
 use unils::{Error, Result};
 use unils_render::export::{Format, check_outputs};
 use unils_render::video::{MixOptions, VoiceMix};
 use unils_train::run::find_checkpoint;
 
 use super::{Context, faces, limit_threads, render};
-use crate::args::{Animate, ModelArguments, SamplingArguments};
+use crate::args::{Animate, ModelArguments, SamplingArguments, ShapeArguments};
 use crate::cache::Cache;
 use crate::interrupt::{self, Graceful};
 use crate::machine;
@@ -98,7 +99,7 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
     let load = started.elapsed().as_secs_f64();
     let suited = AnimateOptions::of(&model);
     let options = AnimateOptions {
-        sampling: sampling(&arguments.sampling, suited.sampling),
+        controls: controls(arguments, suited.controls),
         seed: arguments.sampling.seed,
         style,
         previous,
@@ -125,7 +126,7 @@ pub fn run(arguments: &Animate, context: Context) -> anyhow::Result<()> {
         encoder: model.encoder().and(files.and_then(|files| files.encoder)),
         device: arguments.compute.device.to_string(),
         seed: options.seed,
-        sampling: options.sampling,
+        sampling: options.controls.sampling,
         smooth: options.smooth,
         space: motion.space().to_string(),
         participants: motion.participants(),
@@ -204,11 +205,24 @@ pub(super) fn cached_encoder(checkpoint: &Path, preset: Option<&str>) -> Result<
     }
 }
 
+/// What suits the model with what the command line changes.
+fn controls(arguments: &Animate, suited: Controls) -> Controls {
+    let ShapeArguments { liveliness, expression, mouth_gate, gaze } = arguments.shape;
+    Controls {
+        liveliness: liveliness.unwrap_or(suited.liveliness),
+        expression: expression.unwrap_or(suited.expression),
+        mouth_gate: mouth_gate.unwrap_or(suited.mouth_gate),
+        gaze: gaze.unwrap_or(suited.gaze),
+        sampling: sampling(&arguments.sampling, suited.sampling),
+    }
+}
+
 /// The model's own sampling with what the command line changes.
 pub(super) fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling {
     Sampling {
         cfg: arguments.cfg.unwrap_or(own.cfg),
         temperature: arguments.temperature.unwrap_or(own.temperature),
+        mouth_temperature: arguments.mouth_temperature.unwrap_or(own.mouth_temperature),
         top_p: arguments.top_p.unwrap_or(own.top_p),
         greedy: arguments.greedy || own.greedy,
     }

@@ -15,6 +15,7 @@ use unils::encoder::Wav2Vec2Config;
 use unils::generator::Sampling;
 use unils::model::{Model, ModelConfig};
 use unils::motion::{FPS, SAMPLES_PER_FRAME};
+use unils::session::Controls;
 use unils::{Error, Result};
 
 use super::{Context, bench_live};
@@ -151,7 +152,7 @@ fn one_run(model: &Model, arguments: &Bench, seconds: f64) -> Result<Times> {
     let mut conversation =
         Conversation::from_samples(voice(samples, 1), Some(voice(samples, 2)), MODEL_RATE)?;
     let options = AnimateOptions {
-        sampling: sampling(arguments),
+        controls: Controls { sampling: sampling(arguments), ..Controls::default() },
         participants: Some(usize::from(arguments.participants)),
         ..AnimateOptions::default()
     };
@@ -164,7 +165,7 @@ fn one_run(model: &Model, arguments: &Bench, seconds: f64) -> Result<Times> {
 }
 
 /// Noise: what is heard does not change the time.
-fn voice(samples: usize, seed: u32) -> Vec<f32> {
+pub(super) fn voice(samples: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     (0..samples)
         .map(|_| {

@@ -10,9 +10,7 @@ use unils::session::{Chunk, Session, Timing as ModelTiming, Voice};
 use super::clock::LiveClock;
 use super::{EngineOptions, Open, Outbox, Reply, Tell};
 use crate::metrics::Metrics;
-use crate::protocol::{
-    ControlsMessage, Fault, FaultCode, PlacedMessage, ServerMessage, Started, Timing, VERSION,
-};
+use crate::protocol::{Fault, FaultCode, PlacedMessage, ServerMessage, Started, Timing, VERSION};
 
 /// How often a client is told how its session stands.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -162,13 +160,7 @@ impl Live {
             Tell::Controls(message) => {
                 let controls = message.over(*self.session.controls());
                 match self.session.set_controls(controls) {
-                    Ok(()) => self.say(ServerMessage::Controls(ControlsMessage {
-                        liveliness: Some(controls.liveliness),
-                        expression: Some(controls.expression),
-                        mouth_gate: Some(controls.mouth_gate),
-                        cfg: Some(controls.sampling.cfg),
-                        temperature: Some(controls.sampling.temperature),
-                    })),
+                    Ok(()) => self.say(ServerMessage::Controls(controls.into())),
                     Err(error) => self.complain(error),
                 }
             }

@@ -139,12 +139,33 @@ pub struct ControlsMessage {
     /// See [`Controls::mouth_gate`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mouth_gate: Option<f32>,
+    /// Degrees to the person's left; see [`Controls::gaze`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gaze_left: Option<f32>,
+    /// Degrees up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gaze_up: Option<f32>,
     /// Classifier-free guidance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfg: Option<f32>,
     /// Temperature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+}
+
+impl From<Controls> for ControlsMessage {
+    fn from(controls: Controls) -> Self {
+        let Controls { liveliness, expression, mouth_gate, gaze: [left, up], sampling } = controls;
+        Self {
+            liveliness: Some(liveliness),
+            expression: Some(expression),
+            mouth_gate: Some(mouth_gate),
+            gaze_left: Some(left),
+            gaze_up: Some(up),
+            cfg: Some(sampling.cfg),
+            temperature: Some(sampling.temperature),
+        }
+    }
 }
 
 impl ControlsMessage {
@@ -154,6 +175,8 @@ impl ControlsMessage {
         set(&mut controls.liveliness, self.liveliness);
         set(&mut controls.expression, self.expression);
         set(&mut controls.mouth_gate, self.mouth_gate);
+        set(&mut controls.gaze[0], self.gaze_left);
+        set(&mut controls.gaze[1], self.gaze_up);
         set(&mut controls.sampling.cfg, self.cfg);
         set(&mut controls.sampling.temperature, self.temperature);
         controls

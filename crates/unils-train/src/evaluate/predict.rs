@@ -9,6 +9,7 @@ use unils::codec::Codec;
 use unils::device::DeviceKind;
 use unils::model::{Model, ModelFiles, Network, open_codec};
 use unils::motion::{FPS, Group, Motion, MotionMeta, SAMPLES_PER_FRAME, Smoother, Space};
+use unils::session::Controls;
 use unils::{Error, Result};
 
 use super::protocol::{Previous, Protocol, Style};
@@ -107,7 +108,7 @@ impl<'m> ModelPredictor<'m> {
             Previous::Zero => None,
         };
         Ok(AnimateOptions {
-            sampling: protocol.sampling,
+            controls: Controls { sampling: protocol.sampling, ..Controls::default() },
             seed: take.seed,
             style,
             previous,

@@ -33,9 +33,9 @@ const FLAME_JAW: usize = 103;
 const FLAME_EYES: usize = 104;
 
 /// Look down, in, out and up: the left eye's first channel in ARKit-55 and the right one's.
-const ARKIT_EYES: [usize; 2] = [1, 8];
+pub(super) const ARKIT_EYES: [usize; 2] = [1, 8];
 const ARKIT_JAW_OPEN: usize = 17;
-const ARKIT_HEAD: usize = 52;
+pub(super) const ARKIT_HEAD: usize = 52;
 
 /// `R_y(yaw) R_x(pitch) R_z(roll)` as rows; radians.
 pub fn rotation_from_angles(yaw: f32, pitch: f32, roll: f32) -> [[f32; 3]; 3] {

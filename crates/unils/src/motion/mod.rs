@@ -15,6 +15,7 @@
 
 mod clip;
 mod convert;
+mod gaze;
 mod low_pass;
 mod manner;
 mod mirror;
@@ -29,6 +30,7 @@ pub use convert::{
     axis_angle_from_rotation, flame_joints_from_arkit, gaze_from_axis_angle, gaze_from_look, joints_only,
     look_from_gaze, rotation_from_angles, rotation_from_axis_angle,
 };
+pub use gaze::turn_gaze;
 pub use low_pass::LowPass;
 pub use manner::{manner, remove_rest, rest_pose};
 pub(crate) use rate::between;

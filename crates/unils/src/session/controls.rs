@@ -1,12 +1,12 @@
 //! What may be changed while a session runs, and the shaping of frames that follows from it.
 //!
-//! The last stage of a session: frames come as the model makes them and leave as the listener and speaker is meant to
-//! look. With the controls at their defaults nothing changes, to the last bit.
+//! The last stage of a session and of [`animate`](crate::animate::animate): frames come as the model makes them and leave
+//! as the listener and speaker is meant to look. With the controls at their defaults nothing changes, to the last bit.
 
 use super::{OWN, PARTNER, Voices};
 use crate::error::{Error, Result};
 use crate::generator::Sampling;
-use crate::motion::{Group, Space};
+use crate::motion::{Group, Space, turn_gaze};
 
 /// Share of the way to a new gain that each frame takes: nine tenths in 0.3 s, without a jump.
 const SLEW: f32 = 0.25;
@@ -16,7 +16,7 @@ const NEAR: f32 = 1e-3;
 const GATE_OPENS: f32 = 0.6;
 const GATE_CLOSES: f32 = 0.2;
 
-/// Settings of a session that may change at any time. They act from the next frame that is made, gains by and by.
+/// How frames are shaped. In a session it may change at any time: settings act from the next frame that is made, gains by and by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Controls {
     /// Scales what is not speech: head, gaze, brows, cheeks and lids (a blink stays a whole one), and while the person
@@ -27,13 +27,22 @@ pub struct Controls {
     /// How much of the mouth's opening is taken away while the own voice is silent. 0 to 1; 0 as the model makes it.
     /// In FLAME-108, whose components move the whole face, this quiets brows and cheeks too.
     pub mouth_gate: f32,
+    /// Where the person looks when it looks at its partner, degrees from straight ahead: to its own left (-45 to 45)
+    /// and up (-30 to 30). The head takes two fifths of the turn, and gaze goes about as it does without.
+    pub gaze: [f32; 2],
     /// How bits are drawn: guidance, temperature. Acts from the next window.
     pub sampling: Sampling,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { liveliness: 1.0, expression: 1.0, mouth_gate: 0.0, sampling: Sampling::default() }
+        Self {
+            liveliness: 1.0,
+            expression: 1.0,
+            mouth_gate: 0.0,
+            gaze: [0.0; 2],
+            sampling: Sampling::default(),
+        }
     }
 }
 
@@ -43,17 +52,17 @@ impl Controls {
     /// # Errors
     /// [`Error::Argument`] naming the value.
     pub fn validate(&self) -> Result<()> {
-        let gains = [
-            ("liveliness", self.liveliness, 2.0),
-            ("expression", self.expression, 2.0),
-            ("mouth gate", self.mouth_gate, 1.0),
+        let ranges = [
+            ("liveliness", self.liveliness, 0.0, 2.0),
+            ("expression", self.expression, 0.0, 2.0),
+            ("mouth gate", self.mouth_gate, 0.0, 1.0),
+            ("gaze to the left", self.gaze[0], -45.0, 45.0),
+            ("gaze up", self.gaze[1], -30.0, 30.0),
         ];
-        for (name, value, most) in gains {
-            if !(0.0..=most).contains(&value) {
-                return Err(Error::argument(
-                    name,
-                    format!("expected a number from 0 to {most}, got {value}"),
-                ));
+        for (name, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                let what = format!("expected a number from {least} to {most}, got {value}");
+                return Err(Error::argument(name, what));
             }
         }
         self.sampling.validate()
@@ -83,6 +92,9 @@ pub(super) struct Shaper {
     expression: f32,
     /// What is left of the mouth's opening.
     gate: f32,
+    /// Degrees to the left and up.
+    gaze: [f32; 2],
+    space: Space,
     /// Which of the two voices is this participant's.
     own: usize,
 }
@@ -107,7 +119,15 @@ impl Shaper {
         };
         let own = if participant == 0 { OWN } else { PARTNER };
         let roles = space.channels().iter().enumerate().map(role).collect();
-        Self { roles, liveliness: controls.liveliness, expression: controls.expression, gate: 1.0, own }
+        Self {
+            roles,
+            liveliness: controls.liveliness,
+            expression: controls.expression,
+            gate: 1.0,
+            gaze: controls.gaze,
+            space,
+            own,
+        }
     }
 
     /// Shapes the next frame in place.
@@ -117,6 +137,16 @@ impl Shaper {
         approach(&mut self.expression, controls.expression, SLEW);
         let (aim, pace) = if speaks { (1.0, GATE_OPENS) } else { (1.0 - controls.mouth_gate, GATE_CLOSES) };
         approach(&mut self.gate, aim, pace);
+        self.gaze.iter_mut().zip(controls.gaze).for_each(|(gaze, aim)| approach(gaze, aim, SLEW));
+        self.scale(frame, speaks);
+        if self.gaze != [0.0; 2] {
+            let [left, up] = self.gaze.map(f32::to_radians);
+            turn_gaze(self.space, frame, [left, -up]);
+        }
+    }
+
+    /// Applies the gains.
+    fn scale(&self, frame: &mut [f32], speaks: bool) {
         if self.liveliness == 1.0 && self.expression == 1.0 && self.gate == 1.0 {
             return;
         }
@@ -240,6 +270,23 @@ mod tests {
         assert_eq!((at(&frame, "jawOpen"), at(&frame, "mouthSmileLeft")), (0.0, 0.4));
         assert_eq!(shaped(&gated, SPEAKING), vec![0.4; 55]);
         assert_eq!(shaped(&Controls::default(), SILENT), vec![0.4; 55]);
+    }
+
+    #[test]
+    fn gaze_turns_without_a_jump_and_is_not_scaled() {
+        let mut shaper = Shaper::new(Space::Arkit55, 0, &Controls::default());
+        let controls = Controls { gaze: [-20.0, 5.0], liveliness: 0.0, ..Controls::default() };
+        let mut last = 0.0;
+        for _ in 0..60 {
+            let mut frame = vec![0.0; 55];
+            shaper.shape(&mut frame, SILENT, &controls);
+            let yaw = at(&frame, "headYaw");
+            assert!((yaw - last).abs() <= 0.4 * SLEW * 20f32.to_radians() + 1e-6);
+            last = yaw;
+        }
+        assert!((last - 0.4 * (-20f32).to_radians()).abs() < 1e-6);
+        assert!(Controls { gaze: [46.0, 0.0], ..Controls::default() }.validate().is_err());
+        assert!(Controls { gaze: [0.0, f32::NAN], ..Controls::default() }.validate().is_err());
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod track;
 mod windowed;
 
 pub use controls::Controls;
+pub(crate) use output::{Output, Talk};
 pub use stepper::Timing;
 pub(crate) use stepper::{Due, Stream, step};
 pub use stream::{Session, step_all};

@@ -17,13 +17,13 @@ const KEPT: usize = 25;
 
 /// Who is heard to speak, frame by frame.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Talk {
+pub(crate) struct Talk {
     left: [u8; 2],
 }
 
 impl Talk {
     /// The next frame's voices, from its samples of both tracks.
-    pub(super) fn hear(&mut self, tracks: [&[f32]; 2]) -> Voices {
+    pub(crate) fn hear(&mut self, tracks: [&[f32]; 2]) -> Voices {
         let mut voices = Voices::default();
         for ((left, track), speaks) in self.left.iter_mut().zip(tracks).zip(&mut voices.speaks) {
             let energy: f32 = track.iter().map(|sample| sample * sample).sum();
@@ -37,7 +37,7 @@ impl Talk {
 
 /// Frames between the model and the caller.
 #[derive(Debug, Clone)]
-pub(super) struct Output {
+pub(crate) struct Output {
     channels: usize,
     speech: Vec<usize>,
     smoothers: Option<Vec<SmoothStream>>,
@@ -53,7 +53,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(
+    pub(crate) fn new(
         space: Space,
         participants: usize,
         window: usize,
@@ -75,8 +75,8 @@ impl Output {
     }
 
     /// Takes a window's first `voices.len()` frames of `motion`, (participants, frames, channels), and gives what is
-    /// ready; `is_last` also what was held back.
-    pub(super) fn push(
+    /// ready; `is_last` also what was held back. There may be no frames.
+    pub(crate) fn push(
         &mut self,
         motion: &[f32],
         voices: &[Voices],
@@ -86,8 +86,9 @@ impl Output {
         self.voices.extend(voices);
         let participants = self.shapers.len();
         let mut ready = Vec::with_capacity(participants);
-        for (participant, frames) in motion.chunks_exact(motion.len() / participants).enumerate() {
-            let frames = &frames[..voices.len() * self.channels];
+        for participant in 0..participants {
+            let start = participant * (motion.len() / participants);
+            let frames = &motion[start..start + voices.len() * self.channels];
             ready.push(match &mut self.smoothers {
                 None => frames.to_vec(),
                 Some(smoothers) => {
