@@ -102,7 +102,9 @@ pub struct Ablation {
     pub recipe: Recipe,
     /// Recordings to train and to score on.
     pub data: DataConfig,
-    /// Folder of the speech encoder, if it has weights.
+    /// A checkpoint that holds the codec of all variants; without it one is trained.
+    pub codec: Option<PathBuf>,
+    /// Folder or checkpoint of the speech encoder, if it has weights.
     pub encoder: Option<PathBuf>,
     /// FLAME file for mesh terms and scores of FLAME motion.
     pub flame: Option<PathBuf>,
@@ -179,7 +181,9 @@ impl Ablation {
     pub fn run(&self, observe: &mut dyn FnMut(Happening<'_>) -> ControlFlow<()>) -> Result<Ablated> {
         let store = open_store(&self.data.path, self.data.metadata.as_deref(), View::Dyad)?;
         let face = self.face(store.as_ref())?;
-        self.train(CODEC, self.config(Stage::Codec, None)?, observe)?;
+        if self.codec.is_none() {
+            self.train(CODEC, self.config(Stage::Codec, None)?, observe)?;
+        }
         let mut trained: Vec<Variant> =
             Variant::ALL.into_iter().filter(|variant| self.needs(*variant)).collect();
         for variant in &trained {
@@ -189,7 +193,12 @@ impl Ablation {
         trained.sort_by_key(|variant| *variant != Variant::Full);
         let mut variants = Vec::new();
         for variant in trained {
-            let files = self.files(variant.name(), variant.stage())?;
+            let encoder = self.encoder.clone().filter(|_| variant.stage() == Stage::DualTrack);
+            let files = ModelFiles {
+                checkpoint: find_checkpoint(&self.at(variant.name()))?,
+                encoder,
+                ..ModelFiles::default()
+            };
             let model = Model::open(&files, self.options.device)?;
             let mut predictor = ModelPredictor::new(&model, variant.name(), self.identity(variant.name())?);
             variants.push(self.score(
@@ -200,8 +209,12 @@ impl Ablation {
                 observe,
             )?);
         }
-        let files = self.files(CODEC, Stage::Codec)?;
-        let mut codec = CodecPredictor::open(&files, self.options.device, CODEC, self.identity(CODEC)?)?;
+        let files = ModelFiles { checkpoint: self.checkpoint_of(CODEC)?, ..ModelFiles::default() };
+        let identity = match &self.codec {
+            Some(path) => path.display().to_string(),
+            None => self.identity(CODEC)?,
+        };
+        let mut codec = CodecPredictor::open(&files, self.options.device, CODEC, identity)?;
         let ceiling = self.score(CODEC, store.as_ref(), &mut codec, face.as_ref(), observe)?;
         let mut still = Baseline::mean_of(store.as_ref(), Split::Train, |_, _| true)?;
         let floor = self.score("mean_motion", store.as_ref(), &mut still, face.as_ref(), observe)?;
@@ -217,12 +230,20 @@ impl Ablation {
         self.folder.join(name)
     }
 
+    /// The checkpoint of what variants start from.
+    fn checkpoint_of(&self, name: &str) -> Result<PathBuf> {
+        match &self.codec {
+            Some(path) if name == CODEC => find_checkpoint(path),
+            _ => find_checkpoint(&self.at(name)),
+        }
+    }
+
     fn config(&self, stage: Stage, variant: Option<Variant>) -> Result<RunConfig> {
         let mut model = model_of_stage(&self.model, stage)?;
         if let (Some(generator), Some(variant)) = (&mut model.generator, variant) {
             generator.hearing = variant.hearing();
         }
-        let from = variant.map(|variant| find_checkpoint(&self.at(variant.from()))).transpose()?;
+        let from = variant.map(|variant| self.checkpoint_of(variant.from())).transpose()?;
         Ok(RunConfig {
             stage,
             seed: self.seed,
@@ -265,11 +286,6 @@ impl Ablation {
             Ending::Done => Ok(()),
             Ending::Stopped => Err(Error::Interrupted),
         }
-    }
-
-    fn files(&self, name: &str, stage: Stage) -> Result<ModelFiles> {
-        let encoder = self.encoder.clone().filter(|_| stage == Stage::DualTrack);
-        Ok(ModelFiles { checkpoint: find_checkpoint(&self.at(name))?, encoder, ..ModelFiles::default() })
     }
 
     /// A finished run's weights follow from its configuration.

@@ -8,7 +8,9 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use unils::codec::{Codec, Quantized};
-use unils::generator::{CausalGenerator, CausalInputs, Conditions, Generator, bit_cross_entropy};
+use unils::generator::{
+    CausalGenerator, CausalInputs, Conditions, Generator, bit_cross_entropies, bit_cross_entropy,
+};
 use unils::motion::{Group, Space};
 
 use crate::face_loss::{FaceErrors, FaceLoss};
@@ -148,9 +150,11 @@ fn differences(x: Tensor<3>) -> Tensor<3> {
 
 /// [`generator_loss`] for a block-causal generator: all windows of each clip in one pass. `batch.style` holds the
 /// people's manner, `(B, 3, M)`; the windows before a clip are not seen. A style or a voice that is taken away is zero.
+/// `weights` are the bits' of a token, `(1, 1, C)`, with a mean of one.
 pub fn causal_loss(
     generator: &CausalGenerator,
     batch: &GeneratorBatch,
+    weights: &Tensor<3>,
     spoiling: &Spoiling,
     masks: &mut Masks,
 ) -> Tensor<1> {
@@ -158,8 +162,7 @@ pub fn causal_loss(
     let quantizer = codec.quantizer();
     let [samples, frames, _] = batch.motion.dims();
     let style = generator.style_feature(batch.style.clone()) * masks.kept(samples, spoiling.style);
-    let voices =
-        batch.voices.clone().map(|voices| voices.map(|voice| voice * masks.kept(samples, spoiling.voice)));
+    let voices = batch.heard(spoiling, masks);
     let paths = masks.paths(spoiling, samples, generator.blocks().len());
     let quantized = codec.quantize(codec.encode(batch.motion.clone()));
     let [rows, tokens, width] = quantized.bits.dims();
@@ -171,7 +174,7 @@ pub fn causal_loss(
         bits: bits.clone(),
         voices,
     };
-    bit_cross_entropy(generator.forward(&inputs, &paths), bits)
+    (bit_cross_entropies(generator.forward(&inputs, &paths), bits) * weights.clone()).mean()
 }
 
 /// What a generator is trained on; raw motion `(B, T, M)` each.
@@ -186,6 +189,14 @@ pub struct GeneratorBatch {
     /// Audio features of the predicted participant and of the partner, `(B, S, A)` each; none for the audio-free
     /// generator.
     pub voices: Option<[Tensor<3>; 2]>,
+}
+
+impl GeneratorBatch {
+    /// The voices, with those that the step takes away all zero.
+    fn heard(&self, spoiling: &Spoiling, masks: &mut Masks) -> Option<[Tensor<3>; 2]> {
+        let samples = self.motion.dims()[0];
+        self.voices.clone().map(|voices| voices.map(|voice| voice * masks.kept(samples, spoiling.voice)))
+    }
 }
 
 /// The cross-entropy of every bit of a batch, in nats, with the step's conditions, branches and bits spoilt.
@@ -204,8 +215,7 @@ pub fn generator_loss(
     let samples = batch.motion.dims()[0];
     let style = batch.style.clone() * masks.kept(samples, spoiling.style);
     let previous = batch.previous.clone() * masks.kept(samples, spoiling.previous);
-    let voices =
-        batch.voices.clone().map(|voices| voices.map(|voice| voice * masks.kept(samples, spoiling.voice)));
+    let voices = batch.heard(spoiling, masks);
     let flips = masks.flips(quantizer.schedule(), samples, quantizer.code_width(), spoiling.flips);
     let paths = masks.paths(spoiling, samples, generator.blocks().len());
     let target = quantizer.quantize_flipping(codec.encode(batch.motion.clone()), &flips);

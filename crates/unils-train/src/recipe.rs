@@ -14,6 +14,7 @@
 //! # Ok::<(), unils::Error>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,10 @@ pub struct StageRecipe {
     /// Weights of the speech stage's loss terms; the other stages do not read them.
     #[serde(default)]
     pub speech_loss: SpeechWeights,
+    /// How much the bits of a part of the codec count, by the part's name; those of others count 1. Only generators of
+    /// the block-causal layout read it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub part_weights: BTreeMap<String, f64>,
     /// What is left out or spoilt on purpose; the codec's stage does not read it.
     #[serde(default)]
     pub spoiling: Spoiling,
@@ -214,6 +219,11 @@ impl StageRecipe {
         for (name, value) in positive {
             if !(value.is_finite() && value > 0.0) {
                 return fault(name, "a positive number", &value);
+            }
+        }
+        for (part, &weight) in &self.part_weights {
+            if !(weight.is_finite() && weight > 0.0) {
+                return fault(&format!("part_weights.{part}"), "a positive number", &weight);
             }
         }
         let shares = [

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use unils::checkpoint::TensorFile;
 use unils::codec::CodecConfig;
 use unils::generator::GeneratorConfig;
-use unils::model::{ENCODER_PREFIX, ModelConfig, describe};
+use unils::model::{ModelConfig, describe, is_encoder_tensor};
 use unils::motion::Stats;
 use unils::nn::{TensorSource, name_hash};
 use unils::{Error, Result};
@@ -30,6 +30,8 @@ pub enum Handover {
     Codec,
     /// The dual-track generator, from the audio-free one.
     Prior,
+    /// The dual-track generator, from one that has learnt to hear: training that goes on with other data or steps.
+    Model,
 }
 
 impl Handover {
@@ -87,11 +89,17 @@ impl Start {
             return Err(Error::checkpoint(path.display(), what).with_hint("name a run of the same preset"));
         }
         check_codec(path, &earlier.codec, &model.codec)?;
-        if handover == Handover::Prior {
-            check_generator(path, earlier.generator.as_ref(), model.generator.as_ref())?;
-        }
+        let handover = match (handover, earlier.generator, &model.generator) {
+            (Handover::Prior, Some(earlier), Some(wanted)) => continued(path, &earlier, wanted)?,
+            (handover, ..) => handover,
+        };
         let earlier_codec = if is_generator { CODEC_PREFIX } else { "" };
         Ok(Self { handover, earlier: Some(file), earlier_codec, stats: None, encoder: None, seed })
+    }
+
+    /// The earlier checkpoint, if it holds a speech encoder as well.
+    pub fn encoder_of_earlier(&self) -> Option<&Path> {
+        self.earlier.as_ref().filter(|file| file.names().any(is_encoder_tensor)).map(TensorFile::path)
     }
 
     /// The name of a tensor in the earlier checkpoint, if that must have it.
@@ -99,17 +107,18 @@ impl Start {
         if let Some(codec) = name.strip_prefix(CODEC_PREFIX) {
             return Some(format!("{}{codec}", self.earlier_codec));
         }
-        let is_new = |part: &str| {
-            matches!(
-                part,
-                "lora_A" | "lora_B" | "self_audio_attn" | "other_audio_attn" | "self_pos" | "other_pos"
-            )
+        let hears =
+            |part: &str| matches!(part, "self_audio_attn" | "other_audio_attn" | "self_pos" | "other_pos");
+        let is_new = |part: &str| match self.handover {
+            Handover::Nothing | Handover::Codec => true,
+            Handover::Prior => matches!(part, "lora_A" | "lora_B") || hears(part),
+            Handover::Model => matches!(part, "lora_A" | "lora_B"),
         };
-        (self.handover == Handover::Prior && !name.split('.').any(is_new)).then(|| name.to_owned())
+        (!name.split('.').any(is_new)).then(|| name.to_owned())
     }
 
     fn earlier(&self, name: &str) -> Option<(&TensorFile, String)> {
-        if name.strip_prefix(ENCODER_PREFIX).is_some_and(|rest| rest.starts_with('.')) {
+        if is_encoder_tensor(name) {
             return Some((self.encoder.as_ref()?, name.to_owned()));
         }
         Some((self.earlier.as_ref()?, self.earlier_name(name)?))
@@ -125,17 +134,20 @@ fn check_codec(path: &Path, earlier: &CodecConfig, wanted: &CodecConfig) -> Resu
         .with_hint("name a run of the same preset"))
 }
 
-fn check_generator(
-    path: &Path,
-    earlier: Option<&GeneratorConfig>,
-    wanted: Option<&GeneratorConfig>,
-) -> Result<()> {
-    let sizes = |config: Option<&GeneratorConfig>| config.map(|g| (g.width, g.heads, g.depth));
-    if sizes(earlier) == sizes(wanted) && earlier.is_some_and(|earlier| earlier.audio_dim.is_none()) {
-        return Ok(());
+/// How the dual-track stage starts from a generator: one that hears nothing is its prior, one that hears as this stage's
+/// does is trained on.
+fn continued(path: &Path, earlier: &GeneratorConfig, wanted: &GeneratorConfig) -> Result<Handover> {
+    let sizes =
+        |config: &GeneratorConfig| (config.width, config.heads, config.depth, config.causal.is_some());
+    let hears = (earlier.audio_dim, wanted.audio_dim);
+    match hears {
+        (None, _) if sizes(earlier) == sizes(wanted) => Ok(Handover::Prior),
+        (Some(from), Some(to)) if sizes(earlier) == sizes(wanted) && from == to => Ok(Handover::Model),
+        _ => {
+            let what = format!("its generator is {earlier:?}, this stage goes on to {wanted:?}");
+            Err(Error::config(path.display(), what).with_hint("name a run of the same preset"))
+        }
     }
-    let what = format!("its generator is {earlier:?}, this stage goes on from an audio-free {wanted:?}");
-    Err(Error::config(path.display(), what).with_hint("name the audio-free run of the same preset"))
 }
 
 impl TensorSource for Start {

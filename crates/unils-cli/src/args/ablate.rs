@@ -15,6 +15,8 @@ Examples:
       trains and scores all variants; ablation/table.md and table.html are the result
   unils ablate --preset arkit_small --data corpus --out ablation --only full,single_stage
       two of the variants, with what they start from
+  unils ablate --preset live --data corpus --out ablation --codec live.safetensors --encoder live.safetensors
+      with codec and speech encoder of a model that is there
 
 Repeat the command to go on after an interruption.";
 
@@ -43,8 +45,11 @@ pub struct Ablate {
     /// Score both participants of each recording [default: the first one, as the release]
     #[arg(long)]
     pub both: bool,
-    /// Folder of the speech encoder, if it has weights, Hugging Face layout
-    #[arg(long, value_name = "FOLDER")]
+    /// Checkpoint whose codec all variants share, of the preset's sizes [default: one is trained]
+    #[arg(long, value_name = "FILE")]
+    pub codec: Option<PathBuf>,
+    /// Speech encoder, if it has weights: a folder in Hugging Face's layout, or a checkpoint that holds ours
+    #[arg(long, value_name = "PATH")]
     pub encoder: Option<PathBuf>,
     /// FLAME model for mesh terms and scores on vertices of FLAME motion
     #[arg(long, value_name = "FILE")]
@@ -52,7 +57,7 @@ pub struct Ablate {
     /// Seed of all runs
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// One number of all stages' recipes, such as steps=500; may be repeated
+    /// One number of all stages' recipes, such as steps=500, or of one, dual_track.steps=500; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
     /// Threads that read the data

@@ -15,7 +15,7 @@ use unils_render::plot::{Chart, ScoreRow, Scores};
 use unils_train::ablate::{Ablated, Ablation, Difference, Happening, Variant};
 use unils_train::evaluate::{People, Protocol};
 use unils_train::recipe::{Recipe, Stage};
-use unils_train::run::DataConfig;
+use unils_train::run::{DataConfig, find_checkpoint};
 use unils_train::trainer::TrainerOptions;
 
 use super::train::Watch;
@@ -77,9 +77,23 @@ pub fn run(arguments: &Ablate, context: Context) -> anyhow::Result<()> {
 
 fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
     let mut recipe = Recipe::preset(&arguments.preset)?;
-    for stage in [&mut recipe.codec, &mut recipe.audio_free, &mut recipe.dual_track] {
+    let model = ModelConfig::preset(&arguments.preset)?;
+    let sampling = model.sampling;
+    let stages = [
+        (Stage::Codec, &mut recipe.codec),
+        (Stage::AudioFree, &mut recipe.audio_free),
+        (Stage::DualTrack, &mut recipe.dual_track),
+    ];
+    for (stage, numbers) in stages {
         for setting in &arguments.settings {
-            *stage = stage.with(setting)?;
+            let of_one = Stage::ALL
+                .into_iter()
+                .find_map(|named| Some((named, setting.strip_prefix(named.name())?.strip_prefix('.')?)));
+            match of_one {
+                Some((named, setting)) if named == stage => *numbers = numbers.with(setting)?,
+                Some(_) => {}
+                None => *numbers = numbers.with(setting)?,
+            }
         }
     }
     let variants = if arguments.only.is_empty() {
@@ -92,19 +106,28 @@ fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
     let release = Protocol::release();
     Ok(Ablation {
         folder: absolute(&arguments.out)?,
-        model: ModelConfig::preset(&arguments.preset)?,
+        model,
         recipe,
         data: DataConfig {
             path: absolute(&arguments.data)?,
             metadata: arguments.metadata.as_ref().map(absolute).transpose()?,
         },
-        encoder: arguments.encoder.as_ref().map(absolute).transpose()?,
+        codec: arguments.codec.as_ref().map(absolute).transpose()?,
+        encoder: arguments
+            .encoder
+            .as_deref()
+            .map(find_checkpoint)
+            .transpose()?
+            .as_ref()
+            .map(absolute)
+            .transpose()?,
         flame: arguments.flame.as_ref().map(absolute).transpose()?,
         seed: arguments.seed,
         variants,
         protocol: Protocol {
             limit: arguments.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             people: if arguments.both { People::All } else { release.people },
+            sampling,
             ..release
         },
         options: TrainerOptions {

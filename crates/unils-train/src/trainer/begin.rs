@@ -79,7 +79,8 @@ impl Trainer {
         };
         // Device and encoder, too, are looked at before anything is written.
         let device = options.device.open()?;
-        let encoder = config.encoder.as_deref();
+        let encoder = config.encoder.clone().or_else(|| source.encoder_of_earlier().map(Path::to_path_buf));
+        let encoder = encoder.as_deref();
         open_encoder(&config.model, encoder, None, &device, options.device.is_cpu())?;
         // One that belongs to the model goes into the run's start, and so into its checkpoints.
         let source = match encoder.filter(|_| config.model.own_encoder().is_some()) {

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use unils::codec::Codec;
+use unils::codec::{Codec, PartConfig};
 use unils::encoder::Encoder;
 use unils::face::flame::Flame;
 use unils::face::{DefaultLook, default_head};
@@ -92,6 +92,8 @@ pub(super) struct Task {
     space: Space,
     hearing: Hearing,
     weights: CodecWeights,
+    /// Of the bits of a token, `(1, 1, C)`.
+    bit_weights: Tensor<3>,
     speech_weights: SpeechWeights,
     face: Option<FaceLoss>,
     encoder: Option<Encoder>,
@@ -115,6 +117,23 @@ fn face(config: &RunConfig, device: &Device) -> Result<Option<FaceLoss>> {
     }
 }
 
+/// How much each bit of a token counts, with a mean of one.
+fn bit_weights(config: &RunConfig, device: &Device) -> Result<Tensor<3>> {
+    let codec = &config.model.codec;
+    let wanted = &config.recipe.part_weights;
+    if let Some(name) = wanted.keys().find(|&name| codec.parts.iter().all(|part| part.name != *name)) {
+        return Err(Error::config("part_weights", format!("the codec has no part {name:?}")));
+    }
+    let of_part = |part: &PartConfig| {
+        std::iter::repeat_n(wanted.get(&part.name).copied().unwrap_or(1.0), part.code_width)
+    };
+    let mut weights: Vec<f64> = codec.parts.iter().flat_map(of_part).collect();
+    weights.resize(codec.code_width, 1.0);
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    let weights = weights.iter().map(|weight| (weight / mean) as f32).collect();
+    Ok(Tensor::from_data(TensorData::new::<f32, _>(weights, [1, 1, codec.code_width]), device))
+}
+
 /// A loss and its terms, scalars.
 pub(super) struct Loss {
     pub(super) total: Tensor<1>,
@@ -129,6 +148,7 @@ impl Task {
             space: config.model.space,
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
+            bit_weights: bit_weights(config, device)?,
             speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
@@ -151,7 +171,7 @@ impl Task {
                 Ok(Loss { total, terms: Vec::new() })
             }
             Net::Causal(generator) => {
-                let total = causal_loss(generator, &self.inputs(batch)?, spoiling, masks);
+                let total = causal_loss(generator, &self.inputs(batch)?, &self.bit_weights, spoiling, masks);
                 Ok(Loss { total, terms: Vec::new() })
             }
             Net::Speech(net) => {
