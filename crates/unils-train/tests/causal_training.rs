@@ -13,6 +13,7 @@ use conversations::{Folder, write_corpus};
 use runs::{assert_goes_on_to_the_same_bits, train};
 use unils::animate::{AnimateOptions, animate};
 use unils::audio::Conversation;
+use unils::checkpoint::TensorFile;
 use unils::device::DeviceKind;
 use unils::encoder::SpeechConfig;
 use unils::model::{EncoderConfig, Model, ModelConfig, ModelFiles};
@@ -122,6 +123,37 @@ fn a_sample_is_made_of_the_stream_and_is_not_the_truth() {
         })
         .unwrap();
     assert_eq!(samples, 1);
+}
+
+#[test]
+fn a_model_that_hears_is_trained_on() {
+    let folder = Folder::new("causal-on");
+    let data = folder.at("data");
+    write_corpus(&data, 2, 160);
+    all_stages(&folder, &data, 3);
+    let checkpoint = find_checkpoint(&folder.at("dual")).unwrap();
+    let on = RunConfig { from: Some(checkpoint.clone()), ..config(Stage::DualTrack, &data, 2) };
+    // Its speech encoder comes along, its ears are not begun anew, what is beside them is.
+    train(&folder.at("on"), on.clone());
+    let (earlier, start) =
+        (TensorFile::open(&checkpoint).unwrap(), folder.at("on").join("start.safetensors"));
+    let start = TensorFile::open(start).unwrap();
+    let kept = start.names().filter(|name| earlier.info(name).is_some()).collect::<Vec<_>>();
+    for part in ["other_audio_attn", "self_pos", "audio_encoder"] {
+        assert!(kept.iter().any(|name| name.contains(part)), "{part}");
+    }
+    for name in kept {
+        assert_eq!(start.read_f32(name).unwrap(), earlier.read_f32(name).unwrap(), "{name}");
+    }
+    assert!(start.names().any(|name| name.ends_with("lora_A")));
+    let refused = |config| Trainer::begin(&folder.at("no"), config, &TrainerOptions::default()).unwrap_err();
+    let mut larger = on.clone();
+    larger.model.generator.as_mut().unwrap().depth = 3;
+    assert!(refused(larger).to_string().contains("its generator is"));
+    let mut weighed = on;
+    weighed.recipe.part_weights.insert("tail".to_owned(), 2.0);
+    let error = refused(weighed);
+    assert!(error.to_string().contains("no part \"tail\""), "{error}");
 }
 
 #[test]

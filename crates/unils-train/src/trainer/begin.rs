@@ -45,6 +45,7 @@ impl Trainer {
     /// [`Error::Motion`] for data of another space or without clips; [`Error::Io`].
     pub fn begin(folder: &Path, config: RunConfig, options: &TrainerOptions) -> Result<Self> {
         config.recipe.validate(config.stage.name())?;
+        task::check_part_weights(&config)?;
         if options.meeting.as_ref().is_some_and(|meeting| meeting.rank != 0) {
             return Self::resume(folder, options);
         }

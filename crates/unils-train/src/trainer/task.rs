@@ -117,13 +117,20 @@ fn face(config: &RunConfig, device: &Device) -> Result<Option<FaceLoss>> {
     }
 }
 
+/// Checks that the parts that are weighed are the codec's.
+pub(super) fn check_part_weights(config: &RunConfig) -> Result<()> {
+    let parts = &config.model.codec.parts;
+    let is_known = |name: &str| parts.iter().any(|part| part.name == name);
+    match config.recipe.part_weights.keys().find(|name| !is_known(name)) {
+        Some(name) => Err(Error::config("part_weights", format!("the codec has no part {name:?}"))),
+        None => Ok(()),
+    }
+}
+
 /// How much each bit of a token counts, with a mean of one.
-fn bit_weights(config: &RunConfig, device: &Device) -> Result<Tensor<3>> {
+fn bit_weights(config: &RunConfig, device: &Device) -> Tensor<3> {
     let codec = &config.model.codec;
     let wanted = &config.recipe.part_weights;
-    if let Some(name) = wanted.keys().find(|&name| codec.parts.iter().all(|part| part.name != *name)) {
-        return Err(Error::config("part_weights", format!("the codec has no part {name:?}")));
-    }
     let of_part = |part: &PartConfig| {
         std::iter::repeat_n(wanted.get(&part.name).copied().unwrap_or(1.0), part.code_width)
     };
@@ -131,7 +138,7 @@ fn bit_weights(config: &RunConfig, device: &Device) -> Result<Tensor<3>> {
     weights.resize(codec.code_width, 1.0);
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     let weights = weights.iter().map(|weight| (weight / mean) as f32).collect();
-    Ok(Tensor::from_data(TensorData::new::<f32, _>(weights, [1, 1, codec.code_width]), device))
+    Tensor::from_data(TensorData::new::<f32, _>(weights, [1, 1, codec.code_width]), device)
 }
 
 /// A loss and its terms, scalars.
@@ -148,7 +155,7 @@ impl Task {
             space: config.model.space,
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
-            bit_weights: bit_weights(config, device)?,
+            bit_weights: bit_weights(config, device),
             speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
