@@ -7,6 +7,7 @@
 //! [`evaluate`] scores what came of it, [`ablate`] trains and scores the variants of the recipe.
 
 pub mod ablate;
+pub mod answers;
 pub mod data;
 pub mod evaluate;
 pub mod evidence;

@@ -148,16 +148,15 @@ fn differences(x: Tensor<3>) -> Tensor<3> {
     x.clone().narrow(1, 1, frames - 1) - x.narrow(1, 0, frames - 1)
 }
 
-/// [`generator_loss`] for a block-causal generator: all windows of each clip in one pass. `batch.style` holds the
-/// people's manner, `(B, 3, M)`; the windows before a clip are not seen. A style or a voice that is taken away is zero.
-/// `weights` are the bits' of a token, `(1, 1, C)`, with a mean of one.
-pub fn causal_loss(
+/// What [`generator_loss`] is the mean of, for a block-causal generator: the cross-entropy of each bit, `(B, L, C)`, of
+/// all windows of each clip in one pass. `batch.style` holds the people's manner, `(B, 3, M)`; the windows before a clip
+/// are not seen. A style or a voice that is taken away is zero.
+pub fn causal_losses(
     generator: &CausalGenerator,
     batch: &GeneratorBatch,
-    weights: &Tensor<3>,
     spoiling: &Spoiling,
     masks: &mut Masks,
-) -> Tensor<1> {
+) -> Tensor<3> {
     let codec = generator.codec();
     let quantizer = codec.quantizer();
     let [samples, frames, _] = batch.motion.dims();
@@ -174,7 +173,7 @@ pub fn causal_loss(
         bits: bits.clone(),
         voices,
     };
-    (bit_cross_entropies(generator.forward(&inputs, &paths), bits) * weights.clone()).mean()
+    bit_cross_entropies(generator.forward(&inputs, &paths), bits)
 }
 
 /// What a generator is trained on; raw motion `(B, T, M)` each.
@@ -192,6 +191,16 @@ pub struct GeneratorBatch {
 }
 
 impl GeneratorBatch {
+    /// The batch with each person's partner replaced by that of the next one.
+    pub fn with_strangers(&self) -> Self {
+        let moved = |voice: &Tensor<3>| {
+            let last = voice.dims()[0] - 1;
+            Tensor::cat(vec![voice.clone().narrow(0, 1, last), voice.clone().narrow(0, 0, 1)], 0)
+        };
+        let voices = self.voices.as_ref().map(|[own, partner]| [own.clone(), moved(partner)]);
+        Self { voices, ..self.clone() }
+    }
+
     /// The voices, with those that the step takes away all zero.
     fn heard(&self, spoiling: &Spoiling, masks: &mut Masks) -> Option<[Tensor<3>; 2]> {
         let samples = self.motion.dims()[0];

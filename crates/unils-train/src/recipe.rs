@@ -115,6 +115,10 @@ pub struct StageRecipe {
     /// the block-causal layout read it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub part_weights: BTreeMap<String, f64>,
+    /// How much more the head's bits count where an answer to the partner's cue would begin
+    /// ([`answer_frames`](crate::answers::answer_frames)). Only the dual-track stage of the block-causal layout reads it.
+    #[serde(default = "one")]
+    pub cue_weight: f64,
     /// What is left out or spoilt on purpose; the codec's stage does not read it.
     #[serde(default)]
     pub spoiling: Spoiling,
@@ -214,6 +218,7 @@ impl StageRecipe {
         let positive = [
             ("learning_rate", self.learning_rate),
             ("clip_norm", self.clip_norm),
+            ("cue_weight", self.cue_weight),
             ("optimizer.epsilon", self.optimizer.epsilon),
         ];
         for (name, value) in positive {

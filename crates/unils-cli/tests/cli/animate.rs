@@ -53,6 +53,23 @@ fn the_summary_as_json_tells_what_was_done() {
 }
 
 #[test]
+fn controls_shape_the_frames() {
+    let folder = Folder::new();
+    talk(&folder);
+    let head = |name: &str, options: &str| -> Vec<f32> {
+        run(&folder, &format!("animate talk.wav {} --greedy {options} -o {name}.npz", tiny()), &[])
+            .succeeds();
+        let motion = read_motion(folder.file(&format!("{name}.npz")), &ReadOptions::default()).unwrap();
+        motion.values().chunks_exact(108).map(|frame| frame[101]).collect()
+    };
+    let plain = head("plain", "");
+    let still = head("still", "--liveliness 0 --gaze -20,0");
+    assert!(plain.iter().any(|yaw| yaw.abs() > 1e-4));
+    let turned = 0.4 * (-20f32).to_radians();
+    assert!(still.iter().all(|yaw| (yaw - turned).abs() < 1e-4), "two fifths of the turn are the head's");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_and_another_one_does_not() {
     let folder = Folder::new();
     talk(&folder);

@@ -221,6 +221,9 @@ fn usage_is_checked() {
         "animate",
         "frobnicate",
         "animate a.wav -o a.npz --cfg lots",
+        "animate a.wav -o a.npz --gaze 20",
+        "animate a.wav -o a.npz --gaze 0,-31",
+        "animate a.wav -o a.npz --liveliness 2.1",
         "animate a.wav -o a.npz --device tpu",
     ] {
         let ran = run(&folder, line, &[]);

@@ -58,7 +58,8 @@ pub struct Check {
     pub loss: f64,
     /// Whether it is the lowest so far.
     pub is_best: bool,
-    /// What else is told of a speech encoder ([`SpeechScores`](crate::speech::SpeechScores)).
+    /// What else is told: of a speech encoder its [`SpeechScores`](crate::speech::SpeechScores); of a block-causal
+    /// generator the loss of each part of the codec, as it hears its partner and with a stranger's voice in its place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, f64>,
 }

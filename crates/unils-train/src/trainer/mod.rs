@@ -24,6 +24,7 @@ mod sample;
 mod save;
 mod task;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -315,15 +316,24 @@ impl Trainer {
         let mut loader = Loader::new(Arc::clone(&self.store), options)?;
         let net = self.averaged()?;
         let mut sum = 0.0;
-        let mut scores = SpeechScores::default();
+        let mut speech = SpeechScores::default();
+        let mut scores = BTreeMap::new();
         for _ in 0..batches {
             let batch = loader.next_batch()?;
             let mut masks = Masks::new(CHECK_SEED, batch.step, self.task.device());
             let loss = self.task.loss(&net, &batch, &Spoiling::none(), &mut masks)?;
             sum += f64::from(loss.total.into_scalar::<f32>());
-            if let Net::Speech(net) = &net {
-                let (waves, targets) = self.task.voices_told(&batch)?;
-                scores.add(&net.forward(waves), &targets)?;
+            match &net {
+                Net::Speech(net) => {
+                    let (waves, targets) = self.task.voices_told(&batch)?;
+                    speech.add(&net.forward(waves), &targets)?;
+                }
+                Net::Causal(net) => {
+                    for (name, loss) in self.task.part_losses(net, &batch, &mut masks)? {
+                        *scores.entry(name).or_default() += loss / batches as f64;
+                    }
+                }
+                Net::Codec(_) | Net::Generator(_) => {}
             }
         }
         let loss = sum / batches as f64;
@@ -334,7 +344,7 @@ impl Trainer {
                 self.write_checkpoint(&self.run.checkpoint("best"))?;
             }
         }
-        let scores = scores.values().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        scores.extend(speech.values().into_iter().map(|(name, value)| (name.to_owned(), value)));
         let check = Check { step: self.progress.step, loss, is_best, scores };
         if let Some(log) = &mut self.log {
             log.append(&Record::Check(check.clone()))?;

@@ -8,13 +8,14 @@ use unils::face::flame::Flame;
 use unils::face::{DefaultLook, default_head};
 use unils::generator::{CausalGenerator, Generator, Hearing, STYLE_ROWS};
 use unils::model::ModelConfig;
-use unils::motion::Space;
+use unils::motion::{Group, Space};
 use unils::nn::{Loader, Role, TrainingPlan};
 use unils::{Error, Result};
 
+use crate::answers::answer_frames;
 use crate::data::{Batch, ClipRule, View};
 use crate::face_loss::FaceLoss;
-use crate::loss::{CodecLoss, CodecWeights, GeneratorBatch, causal_loss, generator_loss, pose_channels};
+use crate::loss::{CodecLoss, CodecWeights, GeneratorBatch, causal_losses, generator_loss, pose_channels};
 use crate::masks::{Masks, Spoiling};
 use crate::plan::dual_track_role;
 use crate::recipe::{Precision, Stage, StageRecipe};
@@ -94,6 +95,10 @@ pub(super) struct Task {
     weights: CodecWeights,
     /// Of the bits of a token, `(1, 1, C)`.
     bit_weights: Tensor<3>,
+    cue_weight: f64,
+    /// Of the codec.
+    parts: Vec<PartConfig>,
+    schedule: Vec<usize>,
     speech_weights: SpeechWeights,
     face: Option<FaceLoss>,
     encoder: Option<Encoder>,
@@ -156,6 +161,9 @@ impl Task {
             hearing: config.model.generator.as_ref().map(|g| g.hearing).unwrap_or_default(),
             weights: config.recipe.codec_loss,
             bit_weights: bit_weights(config, device),
+            cue_weight: config.recipe.cue_weight,
+            parts: config.model.codec.parts.clone(),
+            schedule: config.model.codec.schedule.clone(),
             speech_weights: config.recipe.speech_loss,
             face: face(config, device)?,
             encoder,
@@ -178,8 +186,8 @@ impl Task {
                 Ok(Loss { total, terms: Vec::new() })
             }
             Net::Causal(generator) => {
-                let total = causal_loss(generator, &self.inputs(batch)?, &self.bit_weights, spoiling, masks);
-                Ok(Loss { total, terms: Vec::new() })
+                let losses = causal_losses(generator, &self.inputs(batch)?, spoiling, masks);
+                Ok(Loss { total: (losses * self.weights_of(batch)?).mean(), terms: Vec::new() })
             }
             Net::Speech(net) => {
                 let (waves, targets) = self.voices_told(batch)?;
@@ -200,6 +208,60 @@ impl Task {
             style: self.motion(&batch.style, batch),
             voices: self.voices(&batch.audio, batch.size)?,
         })
+    }
+
+    /// How much each bit of a batch counts, of a mean of one: `(1, 1, C)`, or `(P B, L, C)` where answers count more.
+    fn weights_of(&self, batch: &Batch) -> Result<Tensor<3>> {
+        if self.cue_weight == 1.0 || batch.audio.is_empty() || self.parts.is_empty() {
+            return Ok(self.bit_weights.clone());
+        }
+        let window = self.schedule.last().copied().unwrap_or(1);
+        let tokens: usize = self.schedule.iter().sum();
+        let frames = batch.motion.len() / (2 * batch.size * self.space.width());
+        // Who is predicted first hears the second half of the tracks, and the other way round.
+        let (first, second) = batch.audio.split_at(batch.audio.len() / 2);
+        let mut weights = Vec::new();
+        for partner in [second, first].into_iter().flat_map(|half| half.chunks_exact(half.len() / batch.size))
+        {
+            for window in answer_frames(partner, frames)?.chunks_exact(window) {
+                let answers = if window.contains(&true) { self.cue_weight as f32 } else { 1.0 };
+                for part in std::iter::repeat_n(&self.parts, tokens).flatten() {
+                    let weight = if part.groups.contains(&Group::Head) { answers } else { 1.0 };
+                    weights.extend(std::iter::repeat_n(weight, part.code_width));
+                }
+            }
+        }
+        let shape = [2 * batch.size, frames / window * tokens, self.bit_weights.dims()[2]];
+        let weights = Tensor::<3>::from_data(TensorData::new(weights, shape), &self.device);
+        let weights = weights * self.bit_weights.clone();
+        let mean = weights.clone().mean();
+        Ok(weights / mean.reshape([1, 1, 1]))
+    }
+
+    /// How well a block-causal generator tells each part of the codec, mean nats a bit; and how well with the partner of
+    /// somebody else in its ear, which is worse by what it learns from its own partner.
+    pub(super) fn part_losses(
+        &self,
+        generator: &CausalGenerator,
+        batch: &Batch,
+        masks: &mut Masks,
+    ) -> Result<Vec<(String, f64)>> {
+        let inputs = self.inputs(batch)?;
+        let mut heard = vec![("", inputs.clone())];
+        if inputs.voices.is_some() && batch.size > 1 {
+            heard.push((", a stranger's voice", inputs.with_strangers()));
+        }
+        let mut told = Vec::new();
+        for (how, inputs) in heard {
+            let losses = causal_losses(generator, &inputs, &Spoiling::none(), masks);
+            let mut from = 0;
+            for part in &self.parts {
+                let of_part = losses.clone().narrow(2, from, part.code_width).mean();
+                told.push((format!("{}{how}", part.name), f64::from(of_part.into_scalar::<f32>())));
+                from += part.code_width;
+            }
+        }
+        Ok(told)
     }
 
     /// Single voices `(B, N)` and what is to be told of them.
