@@ -1,142 +1,43 @@
-//! A real browser opens the page, starts, lets the avatar say something, and the mouth moves with it.
+//! Real browsers open the page, start, let the avatar listen and speak, record it, and are given other heads.
 //!
-//! Chromium through its debugging protocol; `UNILS_CHROMIUM` names another than `chromium`. `UNILS_SHOTS=FOLDER` keeps
-//! the pictures, wide and narrow.
+//! Chromium and Firefox, each left out loudly where it is not installed; `UNILS_CHROMIUM` and `UNILS_FIREFOX` name other
+//! programs. Firefox draws in three dimensions only on a screen, and its clock is a sound device: without them it gets
+//! `Xvfb` and `pulseaudio`, if they are installed. `UNILS_SHOTS=FOLDER` keeps the pictures, wide and narrow.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
+mod browsers;
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
 
 use base64::Engine as _;
-use common::{options, server};
+use base64::engine::general_purpose::STANDARD;
+use browsers::{Browser, Chromium, Firefox, skip};
+use common::{fixture, options, server};
 use serde_json::{Value, json};
-use tungstenite::{Message, WebSocket};
+use unils::file::{MotionFormat, ReadOptions, read_motion_bytes};
+use unils::motion::{Motion, Space};
 
-/// A browser that is ended with its folder when the test is over.
-struct Browser {
-    child: Child,
-    folder: PathBuf,
-    page: WebSocket<TcpStream>,
-    calls: u64,
-}
+/// One browser at a time: each takes what a small machine has.
+static TURN: Mutex<()> = Mutex::new(());
 
-impl Browser {
-    /// `None` where there is none.
-    fn open() -> Option<Self> {
-        let program = std::env::var("UNILS_CHROMIUM").unwrap_or("chromium".to_owned());
-        let folder = std::env::temp_dir().join(format!("unils-browser-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut command = Command::new(program);
-        command.args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-            "--autoplay-policy=no-user-gesture-required",
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            "--remote-debugging-port=0",
-            "about:blank",
-        ]);
-        command.arg(format!("--user-data-dir={}", folder.display()));
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        let port_file = folder.join("DevToolsActivePort");
-        let mut port = String::new();
-        common::until("the browser's start", || {
-            port = std::fs::read_to_string(&port_file).unwrap_or_default();
-            port.lines().count() >= 2
-        });
-        let address = format!("127.0.0.1:{}", port.lines().next().unwrap());
-        let mut url = String::new();
-        common::until("the browser's page", || {
-            url = page_url(&address).unwrap_or_default();
-            !url.is_empty()
-        });
-        let stream = TcpStream::connect(&address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let (page, _) = tungstenite::client(url, stream).unwrap();
-        Some(Self { child, folder, page, calls: 0 })
-    }
-
-    fn call(&mut self, method: &str, parameters: Value) -> Value {
-        self.calls += 1;
-        let id = self.calls;
-        let call = json!({ "id": id, "method": method, "params": parameters });
-        self.page.send(Message::text(call.to_string())).unwrap();
-        loop {
-            let Message::Text(text) = self.page.read().unwrap() else { continue };
-            let mut answer: Value = serde_json::from_str(&text).unwrap();
-            if answer["method"] == "Runtime.exceptionThrown" {
-                panic!("the page: {}", answer["params"]["exceptionDetails"]);
-            }
-            if answer["id"] == id {
-                return answer["result"].take();
-            }
-        }
-    }
-
-    fn run(&mut self, script: &str) -> Value {
-        let parameters =
-            json!({ "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true });
-        let mut answer = self.call("Runtime.evaluate", parameters);
-        assert!(answer["exceptionDetails"].is_null(), "{script}: {}", answer["exceptionDetails"]);
-        answer["result"]["value"].take()
-    }
-
-    /// Waits until a script says true.
-    fn until(&mut self, what: &str, script: &str) {
-        let began = Instant::now();
-        while self.run(script) != true {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what} does not happen");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn size(&mut self, width: u32, height: u32) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", size);
-    }
-
-    fn picture(&mut self, name: &str) {
-        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));
-        let bytes =
-            base64::engine::general_purpose::STANDARD.decode(answer["data"].as_str().unwrap()).unwrap();
-        assert!(bytes.len() > 50_000, "{name}: a picture of {} bytes shows nothing", bytes.len());
-        if let Ok(folder) = std::env::var("UNILS_SHOTS") {
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(Path::new(&folder).join(name), bytes).unwrap();
-        }
+#[test]
+fn the_page_runs_in_chromium() {
+    let _turn = TURN.lock();
+    match Chromium::start() {
+        Some(browser) => check(Browser::new(browser)),
+        None => skip("the page in Chromium: no chromium (set UNILS_CHROMIUM)"),
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+#[test]
+fn the_page_runs_in_firefox() {
+    let _turn = TURN.lock();
+    match Firefox::start() {
+        Some(browser) => check(Browser::new(browser)),
+        None => skip("the page in Firefox: no firefox-esr or firefox (set UNILS_FIREFOX)"),
     }
-}
-
-/// The debugging address of the first page.
-fn page_url(address: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET /json HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text);
-    let pages: Vec<Value> = serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()?;
-    let page = pages.into_iter().find(|page| page["type"] == "page")?;
-    page["webSocketDebuggerUrl"].as_str().map(str::to_owned)
 }
 
 /// How far the picture's middle, where the face is, is skin: red above green above blue, and not dark.
@@ -153,54 +54,177 @@ const SHARE_OF_SKIN: &str = "(() => {
   return skin / all;
 })()";
 
-#[test]
-fn the_page_shows_a_face_whose_mouth_moves_with_its_voice() {
-    let Some(mut browser) = Browser::open() else {
-        let text = "SKIPPED: the page in a browser: no chromium (set UNILS_CHROMIUM)";
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+/// A recording as the own voice, and what the mouth does meanwhile.
+const SPEAK: &str = "(async () => {
+  const rate = 16000, samples = new Float32Array(rate * 20);
+  samples.forEach((_, i) => { const t = i / rate; samples[i] = 0.15 * (1 + Math.sin(14 * t)) * Math.sin(1130 * t); });
+  unils.seen = [];
+  setInterval(() => unils.seen.push([unils.timeline.voices.speaking, unils.shown[0][17]]), 40);
+  await unils.speak(samples, rate);
+})()";
+
+/// How far the jaw moves while it speaks.
+const JAW: &str = "(() => {
+  const open = unils.seen.filter(([speaking]) => speaking).map(([, jaw]) => jaw);
+  return Math.max(...open) - Math.min(...open);
+})()";
+
+fn click(browser: &mut Browser, id: &str) {
+    browser.run(&format!("document.getElementById('{id}').click()"));
+}
+
+fn check(mut browser: Browser) {
+    let can_draw = "document.createElement('canvas').getContext('webgl2') !== null";
+    if browser.run(can_draw) == false {
+        skip(
+            "the page in this browser: it has no WebGL 2 here (for Firefox install xvfb and libgl1-mesa-dri)",
+        );
         return;
-    };
+    }
     let server = server(options());
-    browser.call("Runtime.enable", json!({}));
     browser.size(1200, 760);
-    browser.call("Page.navigate", json!({ "url": format!("http://{}/", server.address()) }));
+    browser.open(&format!("http://{}/", server.address()));
     browser.until("the head is there", "Boolean(window.unils?.shown?.length)");
-    let share = browser.run(SHARE_OF_SKIN);
-    assert!(share.as_f64().unwrap() > 0.3, "{share} of the picture's middle is skin");
-    browser.picture("wide.png");
+    browser.until("the face is drawn", &format!("{SHARE_OF_SKIN} > 0.3"));
+    browser.picture("wide");
 
     // Without a graphics card pictures take their time: small ones less.
     browser.size(480, 400);
-    browser.run("document.getElementById('start').click()");
+    click(&mut browser, "start");
     browser.until("the session begins", "unils.started !== null");
-    browser.run("document.getElementById('mic').click()");
-    browser.until("the microphone is heard", "unils.microphone !== null");
+    if browser.run("unils.isSilent") == true {
+        skip("the microphone in this browser: no sound device (for Firefox install pulseaudio)");
+    } else {
+        click(&mut browser, "mic");
+        browser.until("the microphone is heard", "unils.microphone !== null");
+        browser.until("what is heard is seen", "unils.timeline.voices.listening");
+    }
     browser.until("frames are shown", "unils.timeline.end > 0 && unils.timeline.sample > 0");
-    // A recording as the own voice, and what the mouth does meanwhile.
-    browser.run(
-        "(async () => {
-          const rate = 16000, samples = new Float32Array(rate * 20);
-          samples.forEach((_, i) => { const t = i / rate; samples[i] = 0.15 * (1 + Math.sin(14 * t)) * Math.sin(1130 * t); });
-          unils.seen = [];
-          setInterval(() => unils.seen.push([unils.timeline.voices.speaking, unils.shown[0][17]]), 40);
-          await unils.speak(samples, rate);
-        })()",
-    );
+    click(&mut browser, "record");
+    browser.run(SPEAK);
     browser.until("it speaks", "unils.seen.filter(([speaking]) => speaking).length > 20");
-    browser.size(1200, 760);
-    std::thread::sleep(Duration::from_secs(1));
-    browser.picture("speaking.png");
-    let moves = browser.run(
-        "(() => { const open = unils.seen.filter(([speaking]) => speaking).map(([, jaw]) => jaw);
-          return Math.max(...open) - Math.min(...open); })()",
-    );
+    let moves = browser.run(JAW);
     assert!(moves.as_f64().unwrap() > 0.01, "the jaw moves by {moves} while it speaks");
-    browser.run("document.getElementById('interrupt').click()");
+    browser.size(1200, 760);
+    browser.picture("speaking");
+    browser.size(480, 400);
+    browser.until("a second is recorded", "unils.recording.frames >= 25");
+    click(&mut browser, "record");
+    recordings(&mut browser);
+    click(&mut browser, "interrupt");
     browser.until("it is silent", "unils.speaker.pieces.length === 0 && unils.speech === null");
 
+    heads(&mut browser);
+    // A recording that ends opens the settings, where it is saved.
+    click(&mut browser, "close-panel");
     browser.size(390, 844);
-    std::thread::sleep(Duration::from_millis(500));
-    browser.picture("narrow.png");
-    let hidden = browser.run("document.documentElement.scrollWidth > 390");
-    assert_eq!(hidden, false, "nothing is wider than a phone");
+    browser.until("the narrow page is drawn", "unils.stage.canvas.clientWidth === 390");
+    browser.picture("narrow");
+    let is_wide = browser.run("document.documentElement.scrollWidth > 390");
+    assert_eq!(is_wide, false, "nothing is wider than a phone");
+}
+
+/// What a button of the page saves.
+fn saved(browser: &mut Browser, kind: &str) -> Vec<u8> {
+    browser.run(
+        "(() => {
+          unils.saved = null;
+          URL.createObjectURL = (blob) => { unils.saved = blob; return 'about:blank#'; };
+          HTMLAnchorElement.prototype.click = () => {};
+        })()",
+    );
+    browser.run(&format!("document.querySelector('[data-save={kind}]').click()"));
+    browser.until("a file is made", "unils.saved !== null");
+    let text = browser.run(
+        "new Promise((resolve) => {
+          const reader = new FileReader();
+          reader.onload = () => resolve(reader.result.split(',')[1]);
+          reader.readAsDataURL(unils.saved);
+        })",
+    );
+    STANDARD.decode(text.as_str().unwrap()).unwrap()
+}
+
+/// The recording in all its forms holds what was seen.
+fn recordings(browser: &mut Browser) {
+    let frames = browser.run("unils.recorded.frames").as_u64().unwrap() as usize;
+    assert!(frames >= 25);
+    let seen: Vec<f32> =
+        serde_json::from_value(browser.run("Array.from(unils.recorded.faces[0][10])")).unwrap();
+    let is_what_was_seen = |motion: &Motion| {
+        assert_eq!((motion.space(), motion.fps()), (Space::Arkit55, 25.0));
+        assert_eq!(motion.shape(), [1, frames, 55]);
+        assert_eq!(motion.frame(0, 10).unwrap(), seen);
+    };
+    let options = ReadOptions::default();
+    let npz = saved(browser, "npz");
+    is_what_was_seen(&read_motion_bytes(MotionFormat::Npz, &npz, "the page's npz", &options).unwrap());
+    let csv = saved(browser, "csv");
+    let text = String::from_utf8_lossy(&csv);
+    let table: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(table[0].starts_with("participant,frame,time_s,eyeBlinkLeft,"), "{}", table[0]);
+    assert_eq!(table.len(), 1 + frames);
+    is_what_was_seen(&read_motion_bytes(MotionFormat::Csv, &csv, "the page's csv", &options).unwrap());
+    let scene = scene(&saved(browser, "glb"));
+    let animation = &scene["animations"][0];
+    let channels = animation["channels"].as_array().unwrap();
+    let weights = channels.iter().find(|channel| channel["target"]["path"] == "weights").unwrap();
+    let sampler = &animation["samplers"][weights["sampler"].as_u64().unwrap() as usize];
+    let count =
+        |index: &Value| scene["accessors"][index.as_u64().unwrap() as usize]["count"].as_u64().unwrap();
+    let shapes = scene["meshes"][0]["extras"]["targetNames"].as_array().unwrap().len() as u64;
+    assert_eq!(count(&sampler["input"]), frames as u64, "a key for each frame");
+    assert_eq!(count(&sampler["output"]), frames as u64 * shapes);
+}
+
+/// The JSON of a `.glb` whose lengths are right.
+fn scene(bytes: &[u8]) -> Value {
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    assert_eq!((&bytes[..4], number(4), number(8)), (&b"glTF"[..], 2, bytes.len()));
+    serde_json::from_slice(&bytes[20..20 + number(12)]).unwrap()
+}
+
+/// Drops a file on the page.
+fn drop_file(browser: &mut Browser, name: &str, bytes: &[u8]) {
+    let data = STANDARD.encode(bytes);
+    browser.run(&format!(
+        "(() => {{
+          const bytes = Uint8Array.from(atob('{data}'), (letter) => letter.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([bytes], '{name}'));
+          document.dispatchEvent(new DragEvent('drop', {{ dataTransfer, bubbles: true, cancelable: true }}));
+        }})()"
+    ));
+    browser
+        .until("it is told", &format!("document.getElementById('notice').textContent.startsWith('{name}')"));
+}
+
+/// Heads of others are shown, with their pictures; what is none is told, and the head that was there stays.
+fn heads(browser: &mut Browser) {
+    let notice = "document.getElementById('notice').textContent";
+    let skinned = std::fs::read(fixture("heads/skinned.glb")).unwrap();
+    drop_file(browser, "skinned.glb", &skinned);
+    assert_eq!(browser.run(&format!("{notice}.includes(\"12 of ARKit's 52 shapes\")")), true);
+    browser.until("it is shown", "unils.stage.faces[0].face.head === unils.heads[0]");
+    drop_file(browser, "painted.gltf", &painted());
+    browser.until("its picture is shown", "unils.stage.faces[0].pictures.size === 1");
+    drop_file(browser, "cut.glb", &skinned[..skinned.len() / 2]);
+    assert_eq!(browser.run(&format!("{notice}.includes('early')")), true);
+    drop_file(browser, "notes.txt", b"jawOpen");
+    assert_eq!(browser.run("unils.stage.faces[0].pictures.size"), 1, "the head that was there stays");
+    click(browser, "own-head");
+    browser.until("our own is back", "unils.stage.faces[0].face.head === unils.ourHead");
+}
+
+/// The head of `split.gltf` with a picture on it.
+fn painted() -> Vec<u8> {
+    let text = std::fs::read(fixture("heads/split.gltf")).unwrap();
+    let mut head: Value = serde_json::from_slice(&text).unwrap();
+    // One orange point.
+    let picture = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mN40OAAAAPkAaH1iNoiAAAAAElFTkSuQmCC";
+    head["images"] = json!([{ "uri": picture }]);
+    head["textures"] = json!([{ "source": 0 }]);
+    head["materials"] = json!([{ "pbrMetallicRoughness": { "baseColorTexture": { "index": 0 } } }]);
+    head["meshes"][0]["primitives"][0]["material"] = json!(0);
+    head.to_string().into_bytes()
 }

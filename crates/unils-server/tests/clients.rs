@@ -27,20 +27,20 @@ fn printed(program: &str, arguments: &[&str]) -> Option<String> {
     Some(text)
 }
 
-/// A Python that has the package `websockets`, if there is one; `UNILS_PYTHON` names another than `python3`.
-fn python() -> Option<String> {
+/// A Python that has these modules, if there is one; `UNILS_PYTHON` names another than `python3`.
+fn python_with(modules: &str) -> Option<String> {
     let python = std::env::var("UNILS_PYTHON").unwrap_or("python3".to_owned());
-    let found = Command::new(&python).args(["-c", "import websockets"]).output();
+    let found = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    skipped("clients in Python: no python3 with the package websockets (set UNILS_PYTHON)");
+    skipped(&format!("clients in Python: no python3 that has {modules} (set UNILS_PYTHON)"));
     None
 }
 
 #[test]
 fn python_listens_to_a_recording() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("websockets") else { return };
     let server = server(options());
     let url = format!("ws://{}/live", server.address());
     let path = std::env::temp_dir().join(format!("unils-clients-{}.wav", std::process::id()));
@@ -62,12 +62,14 @@ fn python_listens_to_a_recording() {
 
 #[test]
 fn an_agent_s_bridge_listens_speaks_and_is_interrupted() {
-    let Some(python) = python() else { return };
-    let server = server(options());
-    let url = format!("ws://{}/live", server.address());
-    let script = example("agent/check.py");
-    let text = printed(&python, &[script.to_str().unwrap(), &url]).unwrap();
-    assert!(text.contains("frames"), "{text}");
+    for (modules, script) in [("websockets", "check.py"), ("websockets, pipecat", "check_pipecat.py")] {
+        let Some(python) = python_with(modules) else { continue };
+        let server = server(options());
+        let url = format!("ws://{}/live", server.address());
+        let script = example("agent").join(script);
+        let text = printed(&python, &[script.to_str().unwrap(), &url]).unwrap();
+        assert!(text.contains("frames"), "{text}");
+    }
 }
 
 #[test]

@@ -3,24 +3,58 @@
 import { Microphone, Speaker, Speech, decodeFile } from "./audio.js";
 import { Face } from "./face.js";
 import { readHead } from "./glb.js";
+import { FileError } from "./gltf.js";
 import { Live } from "./live.js";
 import { Recording } from "./record.js";
-import { Stage } from "./render.js";
+import { Stage, decodePictures } from "./render.js";
 import { Timeline } from "./timeline.js";
 
 const RATE = 16000;
+/** The highest rate that the server takes. */
+const MOST_RATE = 48000;
 const element = (id) => document.getElementById(id);
 const seconds = (value) => `${value.toFixed(value < 10 ? 2 : 1)} s`;
 const millis = (value) => `${Math.round(value)} ms`;
-const CONTROLS = ["liveliness", "expression", "mouth_gate", "cfg", "temperature"];
+const CONTROLS = ["liveliness", "expression", "mouth_gate", "gaze_left", "gaze_up", "cfg", "temperature"];
+/** A larger file is no head for a page. */
+const MOST_BYTES = 200e6;
+/** How long a sound device may take to start. */
+const SOUND_MS = 3000;
 
-const stage = new Stage(element("stage"));
+// --- what is told
+
+function setStatus(kind, text) {
+  element("status").dataset.state = kind;
+  element("status-text").textContent = text;
+}
+
+let noticeTimer;
+/** Says something for a while; `kind` "good" for what went well, "lasting" for what stays. */
+function notice(text, kind = "bad") {
+  element("notice").textContent = text;
+  element("notice").dataset.kind = kind;
+  element("notice").hidden = !text;
+  clearTimeout(noticeTimer);
+  if (text && kind !== "lasting") noticeTimer = setTimeout(() => { element("notice").hidden = true; }, 9000);
+}
+
+function makeStage() {
+  try {
+    return new Stage(element("stage"));
+  } catch (error) {
+    notice(error.message, "lasting");
+    element("start").disabled = true;
+    throw error;
+  }
+}
+
+const stage = makeStage();
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 if (token) element("token").value = token;
 
 const state = {
   stage, channels: null, heads: [], timeline: null, live: null, started: null, context: null, speaker: null,
-  microphone: null, speech: null, agent: null, recording: null, network: null, timing: null, waiting: 0, look: [],
+  isSilent: false, microphone: null, speech: null, agent: null, recording: null, network: null, timing: null, waiting: 0, look: [],
 };
 // For tests and the curious: what the page knows.
 window.unils = state;
@@ -52,40 +86,68 @@ async function showFaces() {
     name.append(document.createElement("b"));
     return name;
   }));
-  // Seen at once, and lit a little better soon after.
-  for (const face of faces) await face.measureSky();
+  // Seen at once, and lit a little better soon after; unless others are shown by then.
+  for (const face of faces) if (stage.faces.some((drawn) => drawn.face === face)) await face.measureSky();
 }
 
-async function openHead(buffer) {
-  const head = readHead(buffer, state.channels);
-  state.heads = [head, head];
-  await showFaces();
+/** Shows a head from a file; whatever is wrong with it is told, and the head that was there stays. */
+async function openHead(file) {
+  try {
+    if (file.size > MOST_BYTES) throw new FileError("more than 200 MB", "reduce the mesh and its pictures and export it again");
+    const head = readHead(await file.arrayBuffer(), state.channels);
+    const failed = await decodePictures(head);
+    state.heads = [head, head];
+    const few = head.missing.slice(0, 3).join(", ") + (head.missing.length > 3 ? " ..." : "");
+    const without = head.missing.length ? `, without ${few}` : "";
+    const said = `${52 - head.missing.length} of ARKit's 52 shapes${without}${failed ? `; ${failed} pictures cannot be drawn` : ""}`;
+    element("head-report").textContent = `${file.name}: ${said}`;
+    headButtons();
+    notice(`${file.name}: ${said}`, "good");
+    state.ready = showFaces();
+    await state.ready;
+  } catch (error) {
+    notice(`${file.name}: ${error.message}`);
+  }
+}
+
+function headButtons() {
+  const isOther = state.heads.length > 0;
+  element("own-head").hidden = !isOther;
+  element("head-report").hidden = !isOther;
 }
 
 // --- connection
-
-function setStatus(kind, text) {
-  element("status").dataset.state = kind;
-  element("status-text").textContent = text;
-}
-
-let noticeTimer;
-function notice(text) {
-  element("notice").textContent = text;
-  element("notice").hidden = !text;
-  clearTimeout(noticeTimer);
-  if (text) noticeTimer = setTimeout(() => { element("notice").hidden = true; }, 7000);
-}
 
 // A control that was never touched is left to the model, which knows its own guidance.
 const touched = new Set();
 const controls = () => Object.fromEntries([...touched].map((name) => [name, Number(element(name).value)]));
 
+/** At the device's own rate, unless the server does not take it. */
+function makeContext() {
+  const context = new AudioContext({ latencyHint: "interactive" });
+  if (context.sampleRate <= MOST_RATE) return context;
+  context.close();
+  return new AudioContext({ latencyHint: "interactive", sampleRate: MOST_RATE });
+}
+
+/** Starts the sound device; where none answers, the face goes by the machine's clock and is not heard. */
+async function wakeSound() {
+  state.context ??= makeContext();
+  const { context } = state;
+  context.onstatechange = () => {
+    if (!state.isSilent || context.state !== "running") return;
+    state.isSilent = false;
+    state.timeline.time = null;
+  };
+  await Promise.race([context.resume(), new Promise((resolve) => setTimeout(resolve, SOUND_MS))]);
+  state.isSilent = context.state !== "running";
+  if (state.isSilent) notice("no sound device answers: the face is seen, but its voice is not heard");
+}
+
 async function start() {
   notice("");
   setStatus("wait", "Connecting");
-  state.context ??= new AudioContext({ latencyHint: "interactive" });
-  await state.context.resume();
+  await wakeSound();
   state.speaker = new Speaker(state.context);
   const url = new URL("./live", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -129,6 +191,7 @@ function begun(started) {
 }
 
 function stop() {
+  if (state.recording) toggleRecording();
   const live = state.live;
   state.live = null;
   state.started = null;
@@ -165,8 +228,9 @@ async function speakFile(file) {
 
 /** Says samples from -1 to 1. */
 function speak(samples, rate) {
-  if (rate < 8000 || rate > 48000) throw new Error(`${rate} Hz, expected 8000 to 48000`);
-  silence();
+  if (rate < 8000 || rate > MOST_RATE) throw new Error(`${rate} Hz, expected 8000 to ${MOST_RATE}`);
+  // What is still being said ends on the server as well, or the mouth would say it without a sound.
+  if (isSpeaking()) interrupt();
   state.speech = new Speech(samples, rate);
 }
 state.speak = speak;
@@ -187,6 +251,11 @@ function feed() {
     state.speech = null;
     live.send({ type: "flush", voice: "own" });
   }
+}
+
+function isSpeaking() {
+  const { speaker, speech } = state;
+  return speech !== null || speaker.pieces.length > 0 || speaker.playing.size > 0 || speaker.unplaced.length > 0;
 }
 
 function silence() {
@@ -221,6 +290,7 @@ function connectAgent(url, rate) {
 // --- microphone
 
 async function toggleMicrophone() {
+  if (state.isSilent) return notice("the microphone cannot be used: no sound device answers");
   if (state.microphone) {
     closeMicrophone();
     return state.live?.send({ type: "flush", voice: "partner" });
@@ -249,7 +319,8 @@ function closeMicrophone() {
 // --- picture
 
 function heardTime() {
-  const { context } = state;
+  const { context, isSilent } = state;
+  if (isSilent) return performance.now() / 1000;
   return context.currentTime - (context.outputLatency || context.baseLatency || 0);
 }
 
@@ -258,8 +329,7 @@ function run() {
   const { timeline, speaker, started } = state;
   if (!started) return;
   feed();
-  const isSpeaking = speaker.pieces.length > 0 || speaker.playing.size > 0 || state.speech !== null;
-  timeline.advance(heardTime(), isSpeaking);
+  timeline.advance(heardTime(), isSpeaking());
   speaker.pump({
     sample: timeline.sample, end: timeline.end * 640, isRunning: timeline.isRunning, isHurrying: timeline.isHurrying,
   });
@@ -302,7 +372,8 @@ function readouts() {
   const isOn = started !== null;
   const put = (id, text) => { element(id).textContent = isOn ? text : "–"; };
   const window = isOn ? (started.window_frames + started.look_ahead_frames) / started.fps : 0;
-  put("latency", seconds(window + timeline.ahead + (network ?? 0) / 1000));
+  // A recording is sent ahead of being heard: only with a microphone does anybody wait for an answer.
+  put("latency", state.microphone ? seconds(window + timeline.ahead + (network ?? 0) / 1000) : "microphone is off");
   put("network", network === null ? "–" : millis(network));
   put("ahead", `${Math.round(timeline.ahead * 25)} (${seconds(timeline.ahead)})`);
   put("own-queue", timing ? seconds(timing.waiting[0] / RATE) : "–");
@@ -313,9 +384,11 @@ function readouts() {
   document.querySelectorAll("#names b").forEach((name, participant) => {
     const [own, other] = participant === 0 ? [speaking, listening] : [listening, speaking];
     const voice = own ? "speaks" : other ? "listens" : "waits";
+    const who = stage.faces.length === 2 ? ["Avatar", "Partner"][participant] : "";
     if (name.dataset.voice !== voice) {
       name.dataset.voice = voice;
-      name.textContent = { speaks: "Speaking", listens: "Listening", waits: "Waiting" }[voice];
+      const says = { speaks: "Speaking", listens: "Listening", waits: "Waiting" }[voice];
+      name.textContent = who ? `${who}: ${says.toLowerCase()}` : says;
       if (participant === 0) element("stage").setAttribute("aria-label", `An animated face: ${name.textContent.toLowerCase()}`);
     }
   });
@@ -332,8 +405,13 @@ function toggleRecording() {
     state.recorded = state.recording;
     state.recording = null;
     element("save").hidden = !state.recorded?.frames;
-    if (state.recorded?.frames) element("panel").classList.add("open");
+    if (state.recorded?.frames) {
+      // The buttons that save it stand at the end.
+      element("panel").classList.add("open");
+      element("panel").scrollTop = element("panel").scrollHeight;
+    }
   } else {
+    state.recorded = null;
     state.recording = new Recording(state.channels, stage.faces.length);
     element("save").hidden = false;
   }
@@ -365,16 +443,13 @@ element("file").onchange = ({ target }) => {
   target.value = "";
 };
 element("head").onchange = async ({ target }) => {
-  try {
-    if (target.files[0]) await openHead(await target.files[0].arrayBuffer());
-  } catch (error) {
-    notice(error.message);
-  }
+  if (target.files[0]) await openHead(target.files[0]);
   target.value = "";
 };
 element("own-head").onclick = () => {
   state.heads = [];
-  showFaces();
+  headButtons();
+  state.ready = showFaces();
 };
 element("agent").onsubmit = (event) => {
   event.preventDefault();
@@ -384,16 +459,18 @@ element("style").onchange = ({ target }) => state.live?.send({ type: "style", na
 document.querySelectorAll("input[name=faces]").forEach((input) => {
   input.onchange = async () => {
     const wasOn = state.live !== null;
+    const couldHear = state.microphone !== null;
     if (wasOn) stop();
     state.ready = showFaces();
     if (wasOn) await start();
+    if (couldHear) await toggleMicrophone();
   };
 });
 for (const name of CONTROLS) {
   const slider = element(name);
   const isModels = name === "cfg" || name === "temperature";
   const show = () => {
-    const value = Number(slider.value).toFixed(2);
+    const value = name.startsWith("gaze") ? `${slider.value}°` : Number(slider.value).toFixed(2);
     element(`${name}-value`).textContent = isModels && !touched.has(name) ? "as the model" : value;
   };
   slider.oninput = () => {
@@ -426,14 +503,11 @@ document.addEventListener("drop", async (event) => {
   event.preventDefault();
   element("drop").hidden = true;
   const [file] = event.dataTransfer.files;
-  try {
-    if (!file) return;
-    if (/\.glb$/i.test(file.name)) await openHead(await file.arrayBuffer());
-    else if (state.started) await speakFile(file);
-    else notice("start first, then drop a recording");
-  } catch (error) {
-    notice(error.message);
-  }
+  if (!file) return;
+  if (/\.(glb|gltf)$/i.test(file.name)) await openHead(file);
+  else if (!/^audio\/|^video\//.test(file.type)) notice(`${file.name}: neither a recording nor a .glb head`);
+  else if (state.started) await speakFile(file);
+  else notice("start first, then drop a recording");
 });
 
 const head = await fetch("./head.glb");

@@ -83,7 +83,8 @@ export class Speaker {
   /** The server's answer, in the order of what was sent. */
   placed(startSample, taken) {
     const piece = this.unplaced.shift();
-    if (piece && taken > 0) this.pieces.push({ ...piece, start: startSample });
+    // Silenced meanwhile: nothing of it is heard.
+    if (piece?.samples.length && taken > 0) this.pieces.push({ ...piece, start: startSample });
   }
 
   /** One after the last sample that is to be heard. */
@@ -104,6 +105,8 @@ export class Speaker {
         this.pieces.shift();
         continue;
       }
+      // Without a sound device there is nothing to schedule; what has passed is dropped above.
+      if (this.context.state !== "running") break;
       if (piece.start + length > reach && piece.start > reach) break;
       if (piece.start + length > end) break;
       this.pieces.shift();

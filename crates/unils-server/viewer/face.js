@@ -1,10 +1,15 @@
 // A head that motion moves: from a frame of numbers to vertices, normals, and how much of the sky each vertex sees.
 
 import { cross, dot, headRotation, unit } from "./math.js";
+import { casts } from "./render.js";
 
 /** Directions from which the sky is measured, and the side of their depth maps. */
 const DIRECTIONS = 48;
 const MAP = 128;
+
+/** How far an eye turns for a look of 1, radians. */
+const EYE_YAW = 0.52;
+const EYE_PITCH = 0.44;
 
 const OPEN_MOUTH = {
   jawOpen: 0.6, mouthUpperUpLeft: 0.5, mouthUpperUpRight: 0.5, mouthLowerDownLeft: 0.5, mouthLowerDownRight: 0.5,
@@ -30,6 +35,28 @@ export class Face {
     this.moving = channels.map((name) => head.shapes.get(name));
     this.angles = ["headYaw", "headPitch", "headRoll"].map((name) => channels.indexOf(name));
     this.jaw = channels.indexOf("jawOpen");
+    this.eyes = head.eyes.map((eye) => ({
+      ...eye, looks: ["Out", "In", "Down", "Up"].map((look) => channels.indexOf(`eyeLook${look}${eye.isLeft ? "Left" : "Right"}`)),
+    }));
+    this.measure();
+  }
+
+  /** Where it stands: \`low\`, \`center\` and \`size\` of the head, the \`radius\` around all that is seen, the \`lowest\` height. */
+  measure() {
+    const { rest, head } = this;
+    const [low, high] = head.frame ?? this.bounds();
+    this.low = low;
+    this.center = low.map((value, k) => (value + high[k]) / 2);
+    this.size = low.map((value, k) => high[k] - value);
+    this.radius = 0;
+    this.lowest = Infinity;
+    for (let i = 0; i < rest.length; i += 3) {
+      const away = Math.hypot(rest[i] - this.center[0], rest[i + 1] - this.center[1], rest[i + 2] - this.center[2]);
+      this.radius = Math.max(this.radius, away);
+      this.lowest = Math.min(this.lowest, rest[i + 1]);
+    }
+    // Light and shadow of a body that is not seen do not matter; and room for what moves.
+    this.radius = 1.1 * Math.min(this.radius, 2 * Math.hypot(...this.size));
   }
 
   add(positions, name, weight) {
@@ -44,6 +71,7 @@ export class Face {
       const weight = frame[channel];
       if (this.moving[channel] && weight) addShape(this.positions, this.moving[channel], weight);
     }
+    this.turnEyes(frame);
     const [yaw, pitch, roll] = this.angles.map((index) => frame[index] ?? 0);
     this.turn(headRotation(yaw, pitch, roll));
     computeNormals(this.positions, this.head, this.normals);
@@ -51,6 +79,18 @@ export class Face {
       const shut = 1 - Math.min(Math.max((frame[this.jaw] ?? 0) / (OPEN_MOUTH.jawOpen / 2), 0), 1);
       const mouth = 1 - shut * shut;
       for (let i = 0; i < this.openness.length; i++) this.openness[i] = this.closed[i] + mouth * this.change[i];
+    }
+  }
+
+  turnEyes(frame) {
+    const p = this.positions;
+    for (const { isLeft, center, vertices, looks } of this.eyes) {
+      const [out, inward, down, up] = looks.map((index) => frame[index] ?? 0);
+      const rows = headRotation((isLeft ? 1 : -1) * (out - inward) * EYE_YAW, (down - up) * EYE_PITCH, 0);
+      for (const vertex of vertices) {
+        const v = [0, 1, 2].map((k) => p[vertex * 3 + k] - center[k]);
+        for (let k = 0; k < 3; k++) p[vertex * 3 + k] = center[k] + dot(rows[k], v);
+      }
     }
   }
 
@@ -86,7 +126,7 @@ export class Face {
       for (const [name, value] of Object.entries(values)) frame[this.channels.indexOf(name)] = value;
       this.pose(frame);
       // Copied: the picture moves the face while this goes on.
-      return sky(this.positions.slice(), this.normals.slice(), this.casters());
+      return sky(this.positions.slice(), this.normals.slice(), this.casters(), this);
     };
     const closed = await measure({});
     const open = await measure(OPEN_MOUTH);
@@ -94,10 +134,9 @@ export class Face {
     this.closed = closed;
   }
 
-  /** Triangles that hide what is behind them: not lashes and the glints of the eyes. */
+  /** Triangles that hide what is behind them. */
   casters() {
-    const parts = this.parts.filter(({ material }) => !/glint|lash/i.test(material.name));
-    return parts.map(({ first, count }) => this.head.triangles.subarray(first, first + count));
+    return this.parts.filter(({ material }) => casts(material)).map(({ first, count }) => this.head.triangles.subarray(first, first + count));
   }
 }
 
@@ -145,16 +184,10 @@ function sphere(count) {
 }
 
 /** The share of the sky above each vertex, by the cosine: depth maps from many directions. */
-async function sky(positions, normals, casters) {
+async function sky(positions, normals, casters, { center, radius }) {
   const count = positions.length / 3;
   const seen = new Float32Array(count);
   const all = new Float32Array(count);
-  const center = [0, 0, 0];
-  for (let i = 0; i < positions.length; i++) center[i % 3] += positions[i] / count;
-  let radius = 0;
-  for (let i = 0; i < positions.length; i += 3) {
-    radius = Math.max(radius, Math.hypot(positions[i] - center[0], positions[i + 1] - center[1], positions[i + 2] - center[2]));
-  }
   const texel = (2 * radius) / MAP;
   const heights = new Float32Array(MAP * MAP);
   const placed = new Float32Array(positions.length);

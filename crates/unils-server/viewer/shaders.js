@@ -14,18 +14,21 @@ layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec3 color;
 layout(location = 3) in float openness;
+layout(location = 4) in vec2 uv;
 uniform mat4 view;
 uniform mat4 projection;
 out vec3 seen;
 out vec3 direction;
 out vec3 paint;
 out float open;
+out vec2 spot;
 void main() {
   vec4 place = view * vec4(position, 1.0);
   seen = place.xyz;
   direction = mat3(view) * normal;
   paint = color;
   open = openness;
+  spot = uv;
   gl_Position = projection * place;
 }`;
 
@@ -36,7 +39,10 @@ in vec3 seen;
 in vec3 direction;
 in vec3 paint;
 in float open;
+in vec2 spot;
 uniform vec4 base;
+uniform sampler2D picture;
+uniform float cutoff; // opacity below which nothing is seen
 uniform vec3 surface; // roughness, softness, metallic
 uniform mat4 lamp;    // from view space
 uniform sampler2DShadow shadows;
@@ -95,6 +101,8 @@ vec3 tone(vec3 light) {
 }
 
 void main() {
+  vec4 color = base * texture(picture, spot);
+  if (color.a < cutoff) discard;
   vec3 normal = normalize(gl_FrontFacing ? direction : -direction);
   vec3 eye = normalize(-seen);
   float roughness = surface.x, softness = surface.y, metallic = surface.z;
@@ -107,7 +115,7 @@ void main() {
   float key = dot(normal, KEY), fill = dot(normal, FILL), rimA = dot(normal, RIM_A), rimB = dot(normal, RIM_B);
   float edge = 1.0 - facingEye;
   float rimShare = (0.15 + 0.85 * edge * edge) * halfOpen;
-  vec3 albedo = paint * base.rgb;
+  vec3 albedo = paint * color.rgb;
   vec3 reach = BLEED * softness;
   float hidden = arriving(normal, key, softness);
   vec3 shadow = hidden + (1.0 - hidden) * hidden * reach * 1.6;
@@ -130,7 +138,7 @@ void main() {
   vec3 light = diffuse * albedo * (1.0 - metallic) * 0.62 + specular;
   vec3 linear = clamp(tone(light), 0.0, 1.0);
   vec3 srgb = mix(linear * 12.92, 1.055 * pow(linear, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, linear));
-  result = vec4(srgb, base.a);
+  result = vec4(srgb, color.a);
 }`;
 
 export const WALL_VERTEX = `#version 300 es

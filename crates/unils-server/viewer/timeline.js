@@ -13,8 +13,8 @@ const TOO_FAR = 0.28;
 const HURRY = 1.25;
 /** A lead beyond this is not made up but left out: a page that stood still, or a sound device that did. */
 const LOST = 1.5;
-/** Frames that are kept behind the playhead. */
-const KEPT = 25;
+/** Frames that are kept behind the playhead: a recording takes them, also after the page stood still. */
+const KEPT = 250;
 
 export class Timeline {
   constructor(channels) {

@@ -2,7 +2,7 @@
 barges in the mouth closes.
 
 `AvatarBridge` knows nothing of any framework: it takes PCM of 16 bits. `AvatarProcessor` puts it into a Pipecat pipeline,
-behind the speech synthesis:
+behind the speech synthesis, where it connects when the pipeline starts:
 
     pipeline = Pipeline([transport.input(), stt, llm, tts, AvatarProcessor(AvatarBridge(on_motion=show)), transport.output()])
 
@@ -12,9 +12,12 @@ Any other framework has the same three callbacks: of LiveKit's agents, `hear` be
 
 import asyncio
 import json
+import logging
 import struct
 
 import websockets
+
+log = logging.getLogger(__name__)
 
 
 class AvatarBridge:
@@ -24,7 +27,7 @@ class AvatarBridge:
         self.url, self.token, self.on_motion = url, token, on_motion
         self.socket = self.reader = None
 
-    async def __aenter__(self):
+    async def open(self):
         self.socket = await websockets.connect(self.url)
         await self.tell(type="start", version=1, token=self.token, space="arkit55")
         started = json.loads(await self.socket.recv())
@@ -34,11 +37,19 @@ class AvatarBridge:
         self.reader = asyncio.create_task(self.read())
         # The agent is silent until it says something: listening must not wait for it.
         await self.tell(type="flush", voice="own")
+
+    async def close(self):
+        if self.socket:
+            await self.socket.close()
+        if self.reader:
+            self.reader.cancel()
+
+    async def __aenter__(self):
+        await self.open()
         return self
 
     async def __aexit__(self, *_):
-        await self.socket.close()
-        self.reader.cancel()
+        await self.close()
 
     async def tell(self, **message):
         await self.socket.send(json.dumps(message))
@@ -64,7 +75,11 @@ class AvatarBridge:
 
     async def read(self):
         async for message in self.socket:
-            if isinstance(message, bytes) and self.on_motion:
+            if isinstance(message, str):
+                told = json.loads(message)
+                if told["type"] == "error":
+                    log.warning("the avatar's server: %s (%s)", told["what"], told.get("hint") or told["code"])
+            elif self.on_motion:
                 _, _, _, flags, frames, channels, start = struct.unpack_from("<BBBBHHQ", message)
                 offset = 16 + (frames + 3) // 4 * 4
                 for frame in range(frames):
@@ -90,6 +105,16 @@ else:
 
         async def process_frame(self, frame, direction):
             await super().process_frame(frame, direction)
+            if isinstance(frame, frames.StartFrame):
+                await self.bridge.open()
+            await self.push_frame(frame, direction)
+            try:
+                await self.show(frame)
+            except websockets.ConnectionClosed:
+                # An agent without its face goes on talking; the server has said why it closed.
+                log.debug("the avatar is gone")
+
+        async def show(self, frame):
             if isinstance(frame, frames.InputAudioRawFrame):
                 await self.bridge.hear(frame.audio, frame.sample_rate)
             elif isinstance(frame, frames.TTSAudioRawFrame):
@@ -98,4 +123,7 @@ else:
                 await self.bridge.rest()
             elif isinstance(frame, Interruption):
                 await self.bridge.interrupt()
-            await self.push_frame(frame, direction)
+
+        async def cleanup(self):
+            await super().cleanup()
+            await self.bridge.close()

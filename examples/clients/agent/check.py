@@ -30,4 +30,5 @@ async def main(url):
     print(f"{len(motion)} frames, {len(revised)} revised")
 
 
-asyncio.run(main(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,16 +1,18 @@
 //! The time of a live session: which sample is being said now.
 //!
 //! Sources have clocks of their own, which drift from this machine's by some 50 millionths: seconds in a day. So the
-//! time follows the voice that arrives in real time: of what arrived during the last 10 to 20 seconds, whatever was
-//! least late tells how the source's index and this machine's clock lie to each other.
+//! time follows the voice that arrives in real time: of what arrived of a voice during the last 10 to 20 seconds,
+//! whatever was least late tells how the source's index and this machine's clock lie to each other. Of two voices the
+//! one that is less far ahead is the live one: speech that is synthesised comes in bursts, often in small pieces.
 
 use std::time::{Duration, Instant};
 
 use unils::audio::MODEL_RATE;
+use unils::session::Voice;
 
 /// Two of these are looked back.
 const SPAN: Duration = Duration::from_secs(10);
-/// Voices that are further ahead are no live ones: speech that is synthesised in bursts.
+/// No live voice gets further ahead within a span.
 const LEAD: i64 = MODEL_RATE as i64 / 4;
 /// Voices that are further behind tell nothing about now.
 const LAG: i64 = 2 * MODEL_RATE as i64;
@@ -20,8 +22,10 @@ const LAG: i64 = 2 * MODEL_RATE as i64;
 pub(super) struct LiveClock {
     /// When the session's first sample came.
     started: Option<Instant>,
-    /// Sample of now, less the samples since `started`: of the time span before, and of this one.
-    offsets: [Option<i64>; 2],
+    /// Sample of now, less the samples since `started`, by each voice: of the time span before, and of this one.
+    offsets: [[Option<i64>; 2]; 2],
+    /// The same when this span began.
+    base: i64,
     span_began: Instant,
     /// The time stands still at this sample.
     paused_at: Option<u64>,
@@ -29,32 +33,40 @@ pub(super) struct LiveClock {
 
 impl LiveClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { started: None, offsets: [None; 2], span_began: now, paused_at: None }
+        Self { started: None, offsets: [[None; 2]; 2], base: 0, span_began: now, paused_at: None }
     }
 
-    /// Hears that samples `[start, end)` have arrived.
-    pub(super) fn hear(&mut self, start: u64, end: u64, now: Instant) {
+    /// Hears that samples `[start, end)` of a voice have arrived.
+    pub(super) fn hear(&mut self, voice: Voice, start: u64, end: u64, now: Instant) {
         let length = (end as i64 - start as i64).min(LEAD);
         let Some(started) = self.started else {
-            self.started = Some(now);
-            self.offsets = [None, Some(start as i64 + length)];
-            self.span_began = now;
+            self.begin(start as i64 + length, now);
+            self.offsets[voice.index()][1] = Some(self.base);
             return;
         };
-        let offset = end as i64 - samples(now.duration_since(started));
-        let lead = offset - self.offset();
-        if !(-LAG..=LEAD).contains(&lead) {
-            return;
-        }
         if now.duration_since(self.span_began) > SPAN {
-            self.offsets = [self.offsets[1].or(self.offsets[0]), None];
+            self.base = self.offset();
+            self.offsets = self.offsets.map(|[_, last]| [last, None]);
             self.span_began = now;
         }
-        self.offsets[1] = self.offsets[1].max(Some(offset));
+        let offset = end as i64 - samples(now.duration_since(started));
+        // Measured from the span's beginning, or many small pieces would each get a little further ahead.
+        if (-LAG..=LEAD).contains(&(offset - self.base)) {
+            let last = &mut self.offsets[voice.index()][1];
+            *last = (*last).max(Some(offset));
+        }
+    }
+
+    fn begin(&mut self, sample: i64, now: Instant) {
+        self.started = Some(now);
+        self.offsets = [[None; 2]; 2];
+        self.base = sample;
+        self.span_began = now;
     }
 
     fn offset(&self) -> i64 {
-        self.offsets[0].max(self.offsets[1]).unwrap_or(0)
+        let voices = self.offsets.iter().filter_map(|[before, last]| (*before).max(*last));
+        voices.min().unwrap_or(self.base)
     }
 
     /// The sample of now; `None` before anything was heard.
@@ -72,9 +84,7 @@ impl LiveClock {
     /// Lets it run on from where it stopped.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(sample) = self.paused_at.take() {
-            self.started = Some(now);
-            self.offsets = [None, Some(sample as i64)];
-            self.span_began = now;
+            self.begin(sample as i64, now);
         }
     }
 }
@@ -94,7 +104,7 @@ mod tests {
             end = (packet + 1) * 320;
             let late = (packet * 7919 % 60) as f64 / 1000.0;
             now = begin + Duration::from_secs_f64(end as f64 / rate + late);
-            clock.hear(packet * 320, end, now);
+            clock.hear(Voice::Partner, packet * 320, end, now);
         }
         (now, end)
     }
@@ -116,9 +126,9 @@ mod tests {
     fn bursts_do_not_move_the_time_and_pauses_stop_it() {
         let begin = Instant::now();
         let mut clock = LiveClock::new(begin);
-        clock.hear(0, 160_000, begin);
+        clock.hear(Voice::Own, 0, 160_000, begin);
         assert_eq!(clock.sample(begin), Some(4000));
-        clock.hear(160_000, 320_000, begin);
+        clock.hear(Voice::Own, 160_000, 320_000, begin);
         let later = begin + Duration::from_secs(1);
         assert_eq!(clock.sample(later), Some(20_000));
         clock.pause(later);
@@ -126,5 +136,24 @@ mod tests {
         assert_eq!(clock.sample(much_later), Some(20_000));
         clock.resume(much_later);
         assert_eq!(clock.sample(much_later + Duration::from_millis(10)), Some(20_160));
+    }
+
+    #[test]
+    fn bursts_of_small_pieces_do_not_move_the_time_either() {
+        let begin = Instant::now();
+        let mut clock = LiveClock::new(begin);
+        let mut own = 0;
+        for packet in 0..3000_u64 {
+            let now = begin + Duration::from_millis(20 * packet);
+            clock.hear(Voice::Partner, packet * 320, (packet + 1) * 320, now);
+            // A second of speech at once, and again when it has been said.
+            for piece in 0..if packet % 50 == 0 { 10 } else { 0 } {
+                let start = own.max(packet * 320) + piece * 1600;
+                clock.hear(Voice::Own, start, start + 1600, now);
+            }
+            own = own.max(packet * 320 + 16_000);
+            let lead = clock.sample(now).unwrap() as i64 - (packet as i64 + 1) * 320;
+            assert!((-320..=320).contains(&lead), "packet {packet}: {lead}");
+        }
     }
 }

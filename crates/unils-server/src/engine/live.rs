@@ -139,7 +139,7 @@ impl Live {
         };
         let length = pushed.taken * u64::from(unils::audio::MODEL_RATE) / u64::from(rate);
         if let Some(clock) = self.clock.as_mut().filter(|_| pushed.taken > 0) {
-            clock.hear(pushed.start_sample, pushed.start_sample + length, now);
+            clock.hear(voice, pushed.start_sample, pushed.start_sample + length, now);
         }
         self.late[voice.index()] += pushed.late;
         Metrics::add(&metrics.samples_late_total, pushed.late);
