@@ -122,7 +122,8 @@ pub struct StageRecipe {
     /// What is left out or spoilt on purpose; the codec's stage does not read it.
     #[serde(default)]
     pub spoiling: Spoiling,
-    /// Adapters beside the prior's frozen matrices; only the dual-track stage reads them.
+    /// Adapters beside the prior's frozen matrices; only the dual-track stage reads them. Of rank 0: no adapters, nothing
+    /// but the codec is frozen.
     #[serde(default = "release_adapter")]
     pub adapter: AdapterConfig,
 }
@@ -259,8 +260,8 @@ impl StageRecipe {
         if self.adapter.dropout >= 1.0 || self.spoiling.paths >= 1.0 {
             return fault("adapter.dropout, spoiling.paths", "less than 1", &1);
         }
-        if !(1..=4096).contains(&self.adapter.rank) || !self.adapter.alpha.is_finite() {
-            return fault("adapter", "a rank from 1 to 4096 and a finite alpha", &self.adapter.rank);
+        if self.adapter.rank > 4096 || !self.adapter.alpha.is_finite() {
+            return fault("adapter", "a rank from 0 to 4096 and a finite alpha", &self.adapter.rank);
         }
         Ok(())
     }

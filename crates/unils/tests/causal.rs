@@ -51,6 +51,7 @@ fn generator_with(audio_dim: Option<usize>, bit_units: usize, pack: bool) -> Cau
         partner_past: 9,
         bit_units,
         head_hz: 0.0,
+        mouth_hz: 0.0,
         blink_gain: 1.0,
     };
     let config = GeneratorConfig {

@@ -117,6 +117,6 @@ pub enum Against {
     Paper,
 }
 
-fn split(text: &str) -> Result<Split, String> {
+pub(super) fn split(text: &str) -> Result<Split, String> {
     text.parse().map_err(|_| "expected train, val or test".to_owned())
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use unils_train::data::Split;
 
+use super::evaluate::split;
 use super::{ComputeArguments, ModelArguments};
 
 const EVIDENCE_EXAMPLES: &str = "\
@@ -17,7 +19,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EVIDENCE_EXAMPLES)]
 pub struct Evidence {
-    /// Corpus with motion and sounds, whose test split is measured
+    /// Corpus with motion and sounds
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Recording of voices alone: a file, or two separated by a comma; may be repeated
@@ -26,6 +28,9 @@ pub struct Evidence {
     /// File to write: .md (tables) or .json; may be repeated
     #[arg(short, long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
+    /// Which of its recordings; settings are chosen on others than those that are reported
+    #[arg(long, default_value = "test", value_parser = split)]
+    pub split: Split,
     /// Conversations of the corpus that are measured
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub limit: usize,

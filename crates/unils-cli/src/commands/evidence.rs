@@ -10,7 +10,7 @@ use unils::audio::{Conversation, ConversationOptions};
 use unils::file::write_whole;
 use unils::model::SHIPPED;
 use unils::{Error, Result};
-use unils_train::data::{Split, View, open_store};
+use unils_train::data::{View, open_store};
 use unils_train::evidence::{Figures, of_corpus, of_recording};
 
 use super::{Context, animate, limit_threads};
@@ -50,7 +50,7 @@ pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
     let corpus = arguments.data.as_ref().map(|path| {
         let store = open_store(path, None, View::Dyad)?;
         let mut meter = context.reporter.meter("conversations", None, Unit::Recordings);
-        of_corpus(&model, store.as_ref(), Split::Test, arguments.limit, &mut |done, _| {
+        of_corpus(&model, store.as_ref(), arguments.split, arguments.limit, &mut |done, _| {
             meter.set(done as u64);
             watch()
         })

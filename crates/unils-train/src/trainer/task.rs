@@ -53,7 +53,9 @@ impl Net {
 /// Which tensors a run trains, and how.
 pub(super) fn plan(config: &RunConfig) -> TrainingPlan {
     let plan = match config.stage {
-        Stage::DualTrack if !config.single_stage => TrainingPlan::new(dual_track_role, config.recipe.adapter),
+        Stage::DualTrack if !config.single_stage && config.recipe.adapter.rank > 0 => {
+            TrainingPlan::new(dual_track_role, config.recipe.adapter)
+        }
         _ => TrainingPlan::new(|_| Role::Trained, config.recipe.adapter),
     };
     plan.in_half(config.recipe.precision == Precision::Bf16)

@@ -52,6 +52,9 @@ pub struct CausalConfig {
     /// Cut-off of the low-pass filter behind the head's channels, Hz; 0 = none. See [`crate::motion::LowPass`].
     #[serde(default)]
     pub head_hz: f32,
+    /// The same for jaw, lips, cheeks and tongue.
+    #[serde(default)]
+    pub mouth_hz: f32,
     /// Scales blinks, which come out of the codec a little too flat: full closure is 1.
     #[serde(default = "one")]
     pub blink_gain: f32,
@@ -73,9 +76,12 @@ impl CausalConfig {
             );
             return Err(Error::config("generator.causal", what));
         }
-        if !(0.0..12.0).contains(&self.head_hz) || !(0.5..=2.0).contains(&self.blink_gain) {
-            let what =
-                format!("head_hz {} (0 to 12), blink_gain {} (0.5 to 2)", self.head_hz, self.blink_gain);
+        let is_filter = |hz| (0.0..12.0).contains(hz);
+        if ![self.head_hz, self.mouth_hz].iter().all(is_filter) || !(0.5..=2.0).contains(&self.blink_gain) {
+            let what = format!(
+                "head_hz {}, mouth_hz {} (0 to 12), blink_gain {} (0.5 to 2)",
+                self.head_hz, self.mouth_hz, self.blink_gain
+            );
             return Err(Error::config("generator.causal", what));
         }
         Ok(())

@@ -24,8 +24,8 @@ pub(crate) struct CausalSession {
     participants: Vec<CausalStream>,
     /// Each participant's rest pose, added to what the model makes.
     rests: Vec<Vec<f32>>,
-    /// Each participant's head, if it is filtered.
-    heads: Option<Vec<LowPass>>,
+    /// What smooths each participant's channels.
+    filters: Vec<Vec<LowPass>>,
     sampling: Sampling,
 }
 
@@ -57,10 +57,8 @@ impl CausalSession {
             rests.push(rest);
         }
         let ears = speech(model)?.map(|speech| [speech.begin(), speech.begin()]);
-        let cut_off = f64::from(generator.layout().config().head_hz);
-        let head = LowPass::new(model.config().space.group_indices(Group::Head), cut_off, FPS);
-        let heads = (cut_off > 0.0).then(|| vec![head; start.participants]);
-        Ok(Self { ears, participants, rests, heads, sampling: start.sampling })
+        let filters = vec![filters(model, generator); start.participants];
+        Ok(Self { ears, participants, rests, filters, sampling: start.sampling })
     }
 
     /// How the next windows' bits are drawn.
@@ -181,15 +179,24 @@ pub(crate) fn step_causal(
             for frame in made.chunks_exact_mut(space.width()) {
                 blinks.iter().for_each(|&lid| frame[lid] *= gain);
                 add_rest(frame, rest, space);
-                if let Some(head) = session.heads.as_mut().and_then(|heads| heads.get_mut(participant)) {
-                    head.apply(frame);
-                }
+                session.filters[participant].iter_mut().for_each(|filter| filter.apply(frame));
             }
             motion.extend(made);
         }
         motion
     };
     Ok(due.iter_mut().map(&mut finish).collect())
+}
+
+/// What smooths a participant's channels, as the model says.
+fn filters(model: &Model, generator: &CausalGenerator) -> Vec<LowPass> {
+    let (space, config) = (model.config().space, generator.layout().config());
+    let mouth = [Group::Jaw, Group::Mouth, Group::CheeksNose, Group::Tongue];
+    let filter = |groups: &[Group], cut_off: f32| {
+        let channels = groups.iter().flat_map(|&group| space.group_indices(group)).collect();
+        (cut_off > 0.0).then(|| LowPass::new(channels, cut_off.into(), FPS))
+    };
+    [filter(&[Group::Head], config.head_hz), filter(&mouth, config.mouth_hz)].into_iter().flatten().collect()
 }
 
 /// The last `new` frames of both tracks of each stream, heard by each participant.
