@@ -18,6 +18,7 @@ use unils::device::DeviceKind;
 use unils::encoder::SpeechConfig;
 use unils::model::{EncoderConfig, Model, ModelConfig, ModelFiles};
 use unils::motion::Space;
+use unils::nn::AdapterConfig;
 use unils_train::data::{Calibrated, CorpusStore, Store, Want};
 use unils_train::recipe::{Recipe, Stage};
 use unils_train::run::{Record, RunConfig, find_checkpoint, metrics_of, read_records};
@@ -132,7 +133,8 @@ fn a_model_that_hears_is_trained_on() {
     write_corpus(&data, 2, 160);
     all_stages(&folder, &data, 3);
     let checkpoint = find_checkpoint(&folder.at("dual")).unwrap();
-    let on = RunConfig { from: Some(checkpoint.clone()), ..config(Stage::DualTrack, &data, 2) };
+    let mut on = RunConfig { from: Some(checkpoint.clone()), ..config(Stage::DualTrack, &data, 2) };
+    on.recipe.adapter = AdapterConfig { rank: 4, alpha: 4.0, dropout: 0.1 };
     // Its speech encoder comes along, its ears are not begun anew, what is beside them is.
     train(&folder.at("on"), on.clone());
     let (earlier, start) =

@@ -155,3 +155,19 @@ fn an_ablation_writes_its_table() {
     let page = std::fs::read_to_string(folder.file("abl/table.html")).unwrap();
     assert!(page.contains("<td>full</td>") && page.contains("<svg"));
 }
+
+#[test]
+fn an_ablation_shares_a_codec_that_is_there_and_sets_numbers_of_one_stage() {
+    let folder = Folder::new();
+    write_corpus(&folder.file("corpus"), 2, 160);
+    run(&folder, "train codec --preset tiny --data corpus --out codec --set steps=3", &[]).succeeds();
+    let line = "ablate --preset tiny --data corpus --out abl --only single_stage --codec codec --set steps=3 \
+                --set dual_track.steps=2 --set batch=2";
+    run(&folder, line, &[]).succeeds();
+    let names = std::fs::read_dir(folder.file("abl")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!names.into_iter().any(|name| name == "codec"), "none is trained");
+    let config = std::fs::read_to_string(folder.file("abl/single_stage/run.toml")).unwrap();
+    assert!(config.contains("steps = 2"), "{config}");
+    run(&folder, "ablate --preset tiny --data corpus --out no --codec codec --set dual_track.speed=2", &[])
+        .fails(5, "there is no such number");
+}
