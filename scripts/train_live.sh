@@ -2,14 +2,18 @@
 # Makes the model that ships, from nothing: corpus, codec, speech encoder, prior, dual-track model, file in half
 # precision. Stopped, it goes on where it was when it is called again. About eight hours on two processor cores.
 #
-#   bash scripts/train_live.sh FOLDER [HOURS OF CORPUS, default 12] [SEED, default 0]
+#   bash scripts/train_live.sh FOLDER [HOURS OF CORPUS, default 12] [SEED, default 0] [ARGUMENTS FOR EACH TRAINING]
+#
+# With `--set steps=20` behind the seed it is tried out in minutes.
 set -euo pipefail
-folder=${1:?usage: train_live.sh FOLDER [HOURS] [SEED]}
+folder=${1:?usage: train_live.sh FOLDER [HOURS] [SEED] [ARGUMENTS]}
 hours=${2:-12}
 seed=${3:-0}
+shift $(($# < 3 ? $# : 3))
+more=("$@")
 root=$(cd "$(dirname "$0")/.." && pwd)
 cargo build --release --manifest-path "$root/Cargo.toml" -p unils-cli
-unils="$root/target/release/unils"
+unils="${CARGO_TARGET_DIR:-$root/target}/release/unils"
 mkdir -p "$folder"
 
 "$unils" corpus build --hours "$hours" --seed "$seed" -o "$folder/corpus"
@@ -21,7 +25,7 @@ stage() {
     if [ -f "$run/run.toml" ]; then
         "$unils" train "$name" --out "$run" --resume
     else
-        "$unils" train "$name" --preset live --data "$folder/corpus" --out "$run" --seed "$seed" "$@"
+        "$unils" train "$name" --preset live --data "$folder/corpus" --out "$run" --seed "$seed" "$@" "${more[@]}"
     fi
 }
 stage codec codec
