@@ -221,11 +221,14 @@ impl Model {
     /// same in every window. `None` if the generator does not listen.
     pub fn silence(&self) -> Option<Tensor<3>> {
         let encoder = self.encoder.as_ref()?;
-        let features = self.silence.get_or_init(|| {
-            let samples = self.codec().window() * SAMPLES_PER_FRAME;
-            encoder.features(Tensor::zeros([1, samples], &self.device))
-        });
-        Some(features.clone())
+        if let Some(features) = self.silence.get() {
+            return Some(features.clone());
+        }
+        // Not within the lock: a thread of the pool that waits for its part of this may take up another session's work
+        // meanwhile, and would wait there for itself.
+        let samples = self.codec().window() * SAMPLES_PER_FRAME;
+        let features = encoder.features(Tensor::zeros([1, samples], &self.device));
+        Some(self.silence.get_or_init(|| features).clone())
     }
 
     /// Where the model computes.
