@@ -20,6 +20,7 @@ static FILES: &[(&str, &str, &[u8])] = &[
     ("/record.js", SCRIPT, include_bytes!("../viewer/record.js")),
     ("/render.js", SCRIPT, include_bytes!("../viewer/render.js")),
     ("/shaders.js", SCRIPT, include_bytes!("../viewer/shaders.js")),
+    ("/tell.js", SCRIPT, include_bytes!("../viewer/tell.js")),
     ("/timeline.js", SCRIPT, include_bytes!("../viewer/timeline.js")),
     ("/icon.svg", "image/svg+xml", include_bytes!("../viewer/icon.svg")),
 ];

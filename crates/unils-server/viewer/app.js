@@ -7,36 +7,19 @@ import { FileError } from "./gltf.js";
 import { Live } from "./live.js";
 import { Recording } from "./record.js";
 import { Stage, decodePictures } from "./render.js";
+import { element, millis, notice, seconds, setStatus } from "./tell.js";
 import { Timeline } from "./timeline.js";
 
 const RATE = 16000;
 /** The highest rate that the server takes. */
 const MOST_RATE = 48000;
-const element = (id) => document.getElementById(id);
-const seconds = (value) => `${value.toFixed(value < 10 ? 2 : 1)} s`;
-const millis = (value) => `${Math.round(value)} ms`;
 const CONTROLS = ["liveliness", "expression", "mouth_gate", "gaze_left", "gaze_up", "cfg", "temperature"];
 /** A larger file is no head for a page. */
 const MOST_BYTES = 200e6;
 /** How long a sound device may take to start. */
 const SOUND_MS = 3000;
 
-// --- what is told
-
-function setStatus(kind, text) {
-  element("status").dataset.state = kind;
-  element("status-text").textContent = text;
-}
-
-let noticeTimer;
-/** Says something for a while; `kind` "good" for what went well, "lasting" for what stays. */
-function notice(text, kind = "bad") {
-  element("notice").textContent = text;
-  element("notice").dataset.kind = kind;
-  element("notice").hidden = !text;
-  clearTimeout(noticeTimer);
-  if (text && kind !== "lasting") noticeTimer = setTimeout(() => { element("notice").hidden = true; }, 9000);
-}
+// --- the picture's stage
 
 function makeStage() {
   try {
