@@ -7,7 +7,8 @@ mod common;
 mod session_common;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use common::{fixture, largest_difference};
 use session_common::{TINY_WINDOW, drain, model, partner_of, session, voice, window_samples};
@@ -402,6 +403,35 @@ fn an_audio_free_model_needs_the_clock_of_the_audio_only() {
     Voice::ALL.into_iter().for_each(|voice| session.flush(voice));
     session.elapse(2 * window_samples() as u64);
     assert_eq!(drain(&mut session).len(), 2);
+}
+
+/// What a model computes when it is first used is computed on the compute threads, and one that waits there may take up
+/// another session's window.
+#[test]
+fn sessions_that_begin_at_once_do_not_wait_for_each_other() {
+    let [own, partner] = talk();
+    for round in 0..30 {
+        let model = Arc::new(model());
+        let ready = (0..6).map(|_| {
+            let mut session = Session::new(Arc::clone(&model), SessionOptions::default()).unwrap();
+            session.push(Voice::Own, MODEL_RATE, None, &own).unwrap();
+            session.push(Voice::Partner, MODEL_RATE, None, &partner).unwrap();
+            session
+        });
+        let ready: Vec<Session> = ready.collect();
+        let (done, finished) = mpsc::channel();
+        for mut session in ready {
+            let done = done.clone();
+            std::thread::spawn(move || done.send(session.step().unwrap().map(|chunk| chunk.values)));
+        }
+        let mut made = (0..6).map(|_| {
+            finished
+                .recv_timeout(Duration::from_secs(60))
+                .unwrap_or_else(|error| panic!("round {round}: {error}"))
+        });
+        let first = made.next().flatten().unwrap();
+        assert!(made.all(|motion| motion.as_ref() == Some(&first)));
+    }
 }
 
 #[test]
