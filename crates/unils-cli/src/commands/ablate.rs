@@ -89,10 +89,9 @@ fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
             let of_one = Stage::ALL
                 .into_iter()
                 .find_map(|named| Some((named, setting.strip_prefix(named.name())?.strip_prefix('.')?)));
-            match of_one {
-                Some((named, setting)) if named == stage => *numbers = numbers.with(setting)?,
-                Some(_) => {}
-                None => *numbers = numbers.with(setting)?,
+            let (of, setting) = of_one.unwrap_or((stage, setting));
+            if of == stage {
+                *numbers = numbers.with(setting)?;
             }
         }
     }
@@ -103,6 +102,7 @@ fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
     };
     let absolute =
         |path: &PathBuf| std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()));
+    let encoder = arguments.encoder.as_deref().map(find_checkpoint).transpose()?;
     let release = Protocol::release();
     Ok(Ablation {
         folder: absolute(&arguments.out)?,
@@ -113,14 +113,7 @@ fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
             metadata: arguments.metadata.as_ref().map(absolute).transpose()?,
         },
         codec: arguments.codec.as_ref().map(absolute).transpose()?,
-        encoder: arguments
-            .encoder
-            .as_deref()
-            .map(find_checkpoint)
-            .transpose()?
-            .as_ref()
-            .map(absolute)
-            .transpose()?,
+        encoder: encoder.as_ref().map(absolute).transpose()?,
         flame: arguments.flame.as_ref().map(absolute).transpose()?,
         seed: arguments.seed,
         variants,

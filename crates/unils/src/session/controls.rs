@@ -16,7 +16,8 @@ const NEAR: f32 = 1e-3;
 const GATE_OPENS: f32 = 0.6;
 const GATE_CLOSES: f32 = 0.2;
 
-/// How frames are shaped. In a session it may change at any time: settings act from the next frame that is made, gains by and by.
+/// How bits are drawn and frames are shaped. In a session it may change at any time: settings act from the next frame that
+/// is made, gains by and by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Controls {
     /// Scales what is not speech: head, gaze, brows, cheeks and lids (a blink stays a whole one), and while the person
