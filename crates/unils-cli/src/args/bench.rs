@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use unils::device::DeviceKind;
 use unils::model::ModelConfig;
 
-use super::{ComputeArguments, device, guidance, number, thread_count};
+use super::ComputeArguments;
+use super::values::{device, guidance, number, thread_count};
 
 const BENCH_EXAMPLES: &str = "\
 Examples:

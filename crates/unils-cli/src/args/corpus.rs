@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{number, thread_count};
+use super::values::{number, thread_count};
 
 /// Arguments of `unils corpus`.
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use unils::motion::Space;
 use unils_train::data::{Split, SplitRule};
 
-use super::{number, thread_count};
+use super::values::{number, thread_count};
 
 /// Arguments of `unils data`.
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use unils::model::ModelConfig;
 use unils_train::data::Split;
 
+use super::values::split;
 use super::{ComputeArguments, SamplingArguments};
 
 const EVALUATE_EXAMPLES: &str = "\
@@ -115,8 +116,4 @@ pub enum Predict {
 pub enum Against {
     /// The numbers of the UniLS paper
     Paper,
-}
-
-pub(super) fn split(text: &str) -> Result<Split, String> {
-    text.parse().map_err(|_| "expected train, val or test".to_owned())
 }

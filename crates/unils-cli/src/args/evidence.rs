@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use unils_train::data::Split;
 
-use super::evaluate::split;
+use super::values::split;
 use super::{ComputeArguments, ModelArguments};
 
 const EVIDENCE_EXAMPLES: &str = "\

@@ -6,7 +6,7 @@ use clap::Args;
 use unils::audio::ConversationOptions;
 use unils_render::raster::Background;
 
-use super::{channel_pair, number};
+use super::values::{channel_pair, number};
 
 /// The recordings that motion was made from.
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod evidence;
 mod faces;
 mod serve;
 mod train;
+mod values;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,10 @@ pub use self::evidence::Evidence;
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
 pub use self::serve::Serve;
 pub use self::train::Train;
+use self::values::{
+    channel_pair, device, direction, guidance, part, positive, repository, revision, share, softness,
+    thread_count, twice,
+};
 use crate::exit;
 
 /// Audio to facial motion, speaking and listening (UniLS).
@@ -336,73 +341,6 @@ pub struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
-}
-
-fn device(text: &str) -> Result<DeviceKind, String> {
-    text.parse().map_err(|error: unils::Error| error.to_string())
-}
-
-fn channel_pair(text: &str) -> Result<[usize; 2], String> {
-    let parse = |part: &str| part.trim().parse().ok().filter(|&channel: &usize| channel < 65_536);
-    let pair = text.split_once(',').and_then(|(own, partner)| Some([parse(own)?, parse(partner)?]));
-    pair.ok_or_else(|| "expected two channels counted from 0, like 0,1".to_owned())
-}
-
-fn number(text: &str, expected: &str, is_allowed: impl Fn(f64) -> bool) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|&number: &f64| number.is_finite() && is_allowed(number));
-    number.ok_or_else(|| format!("expected {expected}"))
-}
-
-fn guidance(text: &str) -> Result<f32, String> {
-    number(text, "a number from 0 to 100", |x| (0.0..=100.0).contains(&x)).map(|x| x as f32)
-}
-
-fn twice(text: &str) -> Result<f32, String> {
-    number(text, "a number from 0 to 2", |x| (0.0..=2.0).contains(&x)).map(|x| x as f32)
-}
-
-fn part(text: &str) -> Result<f32, String> {
-    number(text, "a number from 0 to 1", |x| (0.0..=1.0).contains(&x)).map(|x| x as f32)
-}
-
-fn direction(text: &str) -> Result<[f32; 2], String> {
-    let expected = "degrees to the left (-45 to 45) and up (-30 to 30), like 20,0";
-    let (left, up) = text.split_once(',').ok_or_else(|| format!("expected {expected}"))?;
-    let within = |text: &str, most: f64| number(text.trim(), expected, |x| x.abs() <= most).map(|x| x as f32);
-    Ok([within(left, 45.0)?, within(up, 30.0)?])
-}
-
-fn positive(text: &str) -> Result<f32, String> {
-    number(text, "a number from 0.001 to 1000", |x| (0.001..=1000.0).contains(&x)).map(|x| x as f32)
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(text, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
-}
-
-fn thread_count(text: &str) -> Result<usize, String> {
-    let count = text.parse().ok().filter(|count| (1..=1024).contains(count));
-    count.ok_or_else(|| "expected a number from 1 to 1024".to_owned())
-}
-
-/// `owner/name`, of the characters that the hub allows.
-fn repository(text: &str) -> Result<String, String> {
-    let is_name = |part: &str| {
-        let is_plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        !part.is_empty() && is_plain && !part.starts_with('.')
-    };
-    match text.split_once('/') {
-        Some((owner, name)) if is_name(owner) && is_name(name) => Ok(text.to_owned()),
-        _ => Err("expected owner/name".to_owned()),
-    }
-}
-
-fn revision(text: &str) -> Result<String, String> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
-    if !text.is_empty() && is_plain && !text.contains("..") {
-        return Ok(text.to_owned());
-    }
-    Err("expected a branch, tag or commit".to_owned())
 }
 
 #[cfg(test)]
