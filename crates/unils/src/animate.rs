@@ -22,7 +22,6 @@ use std::ops::ControlFlow;
 
 use crate::audio::Conversation;
 use crate::error::{Error, Result};
-use crate::generator::Sampling;
 use crate::model::{Model, Network};
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME};
 pub use crate::session::StageTimes;
@@ -254,19 +253,12 @@ pub fn animate_timed(
 /// The settings that shaped a motion, for its file.
 fn facts(options: &AnimateOptions) -> std::collections::BTreeMap<String, String> {
     let Controls { liveliness, expression, mouth_gate, gaze: [left, up], sampling } = options.controls;
-    let Sampling { cfg, temperature, mouth_temperature, top_p, greedy } = sampling;
-    [
+    let own = [
         ("liveliness", liveliness.to_string()),
         ("expression", expression.to_string()),
         ("mouth_gate", mouth_gate.to_string()),
         ("gaze", format!("{left},{up}")),
-        ("cfg", cfg.to_string()),
-        ("temperature", temperature.to_string()),
-        ("mouth_temperature", mouth_temperature.to_string()),
-        ("top_p", top_p.to_string()),
-        ("greedy", greedy.to_string()),
         ("smooth", options.smooth.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    own.into_iter().chain(sampling.facts()).map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -128,16 +128,18 @@ fn greedy(cfg: f32) -> Sampling {
 }
 
 /// Reads off the bits that the motion was decoded from, by trying both values of each in one pass over the clip: a greedy
-/// stream's bits are those that the whole clip's logits prefer, given the bits before.
+/// stream's bits are those that the whole clip's logits prefer, given the bits before. A soft mouth is decoded from its
+/// bits' probabilities, given the same.
 #[test]
 fn a_stream_is_the_pass_over_the_whole_clip() {
-    for (pack, bit_units) in [(false, 3), (true, 3), (true, 0)] {
+    for (pack, bit_units, softness) in [(false, 3, 0.0), (true, 3, 0.0), (true, 0, 0.0), (true, 3, 0.7)] {
         let generator = generator_with(Some(AUDIO), bit_units, pack);
         let codec = generator.codec();
         let quantizer = codec.quantizer();
         let (tokens, width) = (quantizer.schedule().tokens(), quantizer.code_width());
         // The whole clip, bit by bit, from the teacher-forced pass alone.
         let mut bits = vec![0.0f32; WINDOWS * tokens * width];
+        let mut shown = bits.clone();
         let tensor = |bits: &[f32], shape: [usize; 3]| {
             Tensor::<3>::from_data(TensorData::new(bits.to_vec(), shape), &Device::flex())
         };
@@ -152,13 +154,17 @@ fn a_stream_is_the_pass_over_the_whole_clip() {
                 voices: Some(voices(1, 2 * WINDOWS + 2)),
             };
             let logits = values(generator.forward(&inputs, &[]));
-            bits[at] = f32::from(u8::from(logits[2 * at + 1] > logits[2 * at]));
+            let more = logits[2 * at + 1] - logits[2 * at];
+            bits[at] = f32::from(u8::from(more > 0.0));
+            let is_soft = softness > 0.0 && at % width < codec_config().parts[0].code_width;
+            shown[at] = if is_soft { 1.0 / (1.0 + (-more / softness).exp()) } else { bits[at] };
         }
-        let sums = quantizer.sum(tensor(&bits, [WINDOWS, tokens, width])).reshape([1, WINDOWS * 2, width]);
+        let sums = quantizer.sum(tensor(&shown, [WINDOWS, tokens, width])).reshape([1, WINDOWS * 2, width]);
         let whole = values(codec.decode(sums));
-        let ours = stream(&generator, 1, greedy(1.0), &mut []).concat();
+        let sampling = Sampling { mouth_softness: softness, ..greedy(1.0) };
+        let ours = stream(&generator, 1, sampling, &mut []).concat();
         let error = largest_difference(&ours, &whole);
-        assert!(error < 2e-4, "packed {pack}, {bit_units} units a bit: {error:.1e}");
+        assert!(error < 2e-4, "packed {pack}, {bit_units} units a bit, softness {softness}: {error:.1e}");
         assert!(bits.contains(&1.0) && bits.contains(&0.0));
     }
 }

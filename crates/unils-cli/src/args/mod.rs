@@ -177,6 +177,10 @@ pub struct SamplingArguments {
     /// Times the temperature for the mouth, for models that code it apart [default: the model's]
     #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
     pub mouth_temperature: Option<f32>,
+    /// Shows the mouth by what its bits are expected to be at this times the temperature; 0 = by the bits drawn
+    /// [default: the model's]
+    #[arg(long, value_name = "X", value_parser = softness)]
+    pub mouth_softness: Option<f32>,
     /// Drops the less likely value of a bit at 1 - X or less; 0 to 1 [default: the model's]
     #[arg(long, value_name = "X", value_parser = share, conflicts_with = "greedy")]
     pub top_p: Option<f64>,

@@ -28,6 +28,10 @@ pub(super) fn guidance(text: &str) -> Result<f32, String> {
     within(text, 0.0, 100.0)
 }
 
+pub(super) fn softness(text: &str) -> Result<f32, String> {
+    within(text, 0.0, 10.0)
+}
+
 pub(super) fn twice(text: &str) -> Result<f32, String> {
     within(text, 0.0, 2.0)
 }

@@ -223,6 +223,7 @@ pub(super) fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling
         cfg: arguments.cfg.unwrap_or(own.cfg),
         temperature: arguments.temperature.unwrap_or(own.temperature),
         mouth_temperature: arguments.mouth_temperature.unwrap_or(own.mouth_temperature),
+        mouth_softness: arguments.mouth_softness.unwrap_or(own.mouth_softness),
         top_p: arguments.top_p.unwrap_or(own.top_p),
         greedy: arguments.greedy || own.greedy,
     }

@@ -119,23 +119,16 @@ impl Protocol {
 
     /// What shaped each recording's numbers, by name.
     pub(super) fn settings(&self) -> BTreeMap<String, String> {
-        let Sampling { cfg, temperature, mouth_temperature, top_p, greedy } = self.sampling;
-        [
+        let own = [
             ("split", self.split.to_string()),
-            ("cfg", cfg.to_string()),
-            ("temperature", temperature.to_string()),
-            ("mouth_temperature", mouth_temperature.to_string()),
-            ("top_p", top_p.to_string()),
-            ("greedy", greedy.to_string()),
             ("seed", self.seed.to_string()),
             ("smooth", self.smooth.to_string()),
             ("style", self.style.name().to_owned()),
             ("previous", self.previous.name().to_owned()),
             ("people", self.people.name().to_owned()),
             ("partner", self.partner.name().to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        ];
+        own.into_iter().chain(self.sampling.facts()).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Sampling {
     /// Times the temperature for the bits of a codec's part that has the mouth: lips, which a voice decides, need less
     /// chance than a head. Codecs without parts have no such bits.
     pub mouth_temperature: f32,
+    /// Above 0 the mouth is shown by what its bits are expected to be, at this times the temperature, instead of by the
+    /// bits drawn: nearer to what was said, as a mean is, at the price of some sharpness. What later bits are told
+    /// stays the bits drawn.
+    pub mouth_softness: f32,
     /// The smaller class of a bit is dropped when its probability is at most `1 - top_p`; 1 keeps both.
     pub top_p: f64,
     /// Takes the likelier class instead of drawing.
@@ -25,7 +29,14 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { cfg: 1.5, temperature: 1.0, mouth_temperature: 1.0, top_p: 0.97, greedy: false }
+        Self {
+            cfg: 1.5,
+            temperature: 1.0,
+            mouth_temperature: 1.0,
+            mouth_softness: 0.0,
+            top_p: 0.97,
+            greedy: false,
+        }
     }
 }
 
@@ -47,10 +58,26 @@ impl Sampling {
                 return fault(name, "a positive number", f64::from(value));
             }
         }
+        if !(self.mouth_softness.is_finite() && self.mouth_softness >= 0.0) {
+            return fault("mouth softness", "a number, 0 or more", f64::from(self.mouth_softness));
+        }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return fault("top-p", "a number above 0, at most 1", self.top_p);
         }
         Ok(())
+    }
+
+    /// Its values by name, as files and results tell them.
+    pub fn facts(&self) -> [(&'static str, String); 6] {
+        let Self { cfg, temperature, mouth_temperature, mouth_softness, top_p, greedy } = self;
+        [
+            ("cfg", cfg.to_string()),
+            ("temperature", temperature.to_string()),
+            ("mouth_temperature", mouth_temperature.to_string()),
+            ("mouth_softness", mouth_softness.to_string()),
+            ("top_p", top_p.to_string()),
+            ("greedy", greedy.to_string()),
+        ]
     }
 
     /// True when the unconditional branch is needed.
@@ -164,6 +191,7 @@ mod tests {
             Sampling { cfg: f32::NAN, ..Sampling::default() },
             Sampling { temperature: 0.0, ..Sampling::default() },
             Sampling { mouth_temperature: -1.0, ..Sampling::default() },
+            Sampling { mouth_softness: f32::NAN, ..Sampling::default() },
             Sampling { top_p: 0.0, ..Sampling::default() },
             Sampling { top_p: 1.5, ..Sampling::default() },
         ] {

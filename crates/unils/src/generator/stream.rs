@@ -206,9 +206,11 @@ impl CausalGenerator {
         let codec = self.codec();
         let batch = streams.len();
         let quantizer = codec.quantizer();
-        let data = TensorData::new(bits, [batch, quantizer.schedule().tokens(), quantizer.code_width()]);
-        let sum = quantizer.sum(Tensor::from_data(data, &self.device()));
-        let history = values(sum.clone())?;
+        let sum = |bits: Vec<f32>| {
+            let data = TensorData::new(bits, [batch, quantizer.schedule().tokens(), quantizer.code_width()]);
+            quantizer.sum(Tensor::from_data(data, &self.device()))
+        };
+        let history = values(sum(bits.drawn))?;
         let code = history.len() / batch;
         for (stream, history) in streams.iter_mut().zip(history.chunks_exact(code)) {
             stream.history.copy_from_slice(history);
@@ -216,13 +218,13 @@ impl CausalGenerator {
         let firsts: Vec<u64> = streams.iter().map(|stream| stream.window * codec.window() as u64).collect();
         let mut decoders: Vec<&mut DecoderState> =
             streams.iter_mut().map(|stream| &mut stream.decoder).collect();
-        let motion = values(codec.decode_step(sum, &firsts, &mut decoders)?)?;
+        let motion = values(codec.decode_step(sum(bits.shown), &firsts, &mut decoders)?)?;
         streams.iter_mut().for_each(|stream| stream.window += 1);
         Ok(motion)
     }
 
-    /// All bits of the next window of each stream, `(B, L, C)` row-major.
-    fn sample_window(&self, streams: &mut [&mut CausalStream], samplings: &[Sampling]) -> Result<Vec<f32>> {
+    /// All bits of the next window of each stream, `(B, L, C)`.
+    fn sample_window(&self, streams: &mut [&mut CausalStream], samplings: &[Sampling]) -> Result<Bits> {
         for (stream, sampling) in streams.iter().zip(samplings) {
             let needed = self.layout().heard(stream.window, 0).end;
             if self.hears() && stream.heard != needed {
@@ -240,18 +242,35 @@ impl CausalGenerator {
         let (scales, width) = (quantizer.schedule().scales().to_vec(), quantizer.code_width());
         let mut pass = Pass::new(self, streams, samplings)?;
         let mut sum: Option<Tensor<3>> = None;
-        let mut bits: Vec<Vec<f32>> = vec![Vec::new(); batch];
+        let mut bits = vec![Bits::default(); batch];
         for (k, &tokens) in scales.iter().enumerate() {
             let accumulated = sum.clone().map(|sum| quantizer.downsample(k, sum));
-            let drawn = pass.scale(k, accumulated)?;
-            for (all, new) in bits.iter_mut().zip(drawn.chunks_exact(tokens * width)) {
-                all.extend_from_slice(new);
-            }
-            let codes = Tensor::from_data(TensorData::new(drawn, [batch, tokens, width]), &self.device());
+            let new = pass.scale(k, accumulated)?;
+            let [drawn, shown] = [&new.drawn, &new.shown].map(|bits| bits.chunks_exact(tokens * width));
+            bits.iter_mut().zip(drawn.zip(shown)).for_each(|(all, (drawn, shown))| all.extend(drawn, shown));
+            let codes = Tensor::from_data(TensorData::new(new.drawn, [batch, tokens, width]), &self.device());
             sum = Some(quantizer.add_scale(sum, k, quantizer.values(codes)));
         }
         pass.remember(scales[0]);
-        Ok(bits.concat())
+        let mut of_all = Bits::default();
+        bits.iter().for_each(|bits| of_all.extend(&bits.drawn, &bits.shown));
+        Ok(of_all)
+    }
+}
+
+/// Bits of tokens, row-major.
+#[derive(Debug, Clone, Default)]
+struct Bits {
+    /// 0 or 1: what later tokens and windows are told.
+    drawn: Vec<f32>,
+    /// What is decoded: the bits drawn, or from 0 to 1 what they are expected to be ([`Sampling::mouth_softness`]).
+    shown: Vec<f32>,
+}
+
+impl Bits {
+    fn extend(&mut self, drawn: &[f32], shown: &[f32]) {
+        self.drawn.extend_from_slice(drawn);
+        self.shown.extend_from_slice(shown);
     }
 }
 
@@ -281,8 +300,8 @@ impl<'p, 's> Pass<'p, 's> {
         Ok(Self { generator, constants, streams, samplings, rows, fresh })
     }
 
-    /// Draws the bits of scale `k`, `(B, p, C)` row-major.
-    fn scale(&mut self, k: usize, accumulated: Option<Tensor<3>>) -> Result<Vec<f32>> {
+    /// Draws the bits of scale `k`, `(B, p, C)`.
+    fn scale(&mut self, k: usize, accumulated: Option<Tensor<3>>) -> Result<Bits> {
         let range = self.generator.layout().schedule().range(k);
         let mut positions = Vec::with_capacity(self.rows.len() * range.len());
         for &(stream, _) in &self.rows {
@@ -370,8 +389,8 @@ impl<'p, 's> Pass<'p, 's> {
         Ok(block.feed_forward.forward(x))
     }
 
-    /// Draws bits after the last block, `(R, p, D)` to `(B, p, C)` row-major.
-    fn draw(&mut self, x: Tensor<3>) -> Result<Vec<f32>> {
+    /// Draws bits after the last block, `(R, p, D)` to `(B, p, C)`.
+    fn draw(&mut self, x: Tensor<3>) -> Result<Bits> {
         let [_, tokens, _] = x.dims();
         let (logits, hidden) = self.generator.open_logits(x);
         let logits = values(logits)?;
@@ -380,7 +399,7 @@ impl<'p, 's> Pass<'p, 's> {
         let walk = self.constants.walk.as_ref();
         let units = walk.map_or(0, BitWalk::width);
         let streams = self.streams.len();
-        let mut drawn = Vec::with_capacity(streams * tokens * bits);
+        let mut made = Bits::default();
         for index in 0..streams {
             let second = self.rows.iter().position(|&row| row == (index, 1));
             let sampling = &self.samplings[index];
@@ -401,12 +420,15 @@ impl<'p, 's> Pass<'p, 's> {
                     let with = pair(index);
                     let without = second.map(pair);
                     let is_mouth = self.generator.is_mouth.get(bit).copied().unwrap_or(false);
+                    let guided =
+                        [0, 1].map(|class| sampling.guide_one(with[class], without.map(|pair| pair[class])));
+                    let at_warmth = |warmth: f32| guided.map(|logit| logit / warmth);
                     let warmth = if is_mouth { sampling.mouth_temperature } else { 1.0 };
-                    let guided = [0, 1].map(|class| {
-                        sampling.guide_one(with[class], without.map(|pair| pair[class])) / warmth
-                    });
-                    let is_one = sampling.draw_bit(guided, &mut self.streams[index].noise);
-                    drawn.push(f32::from(u8::from(is_one)));
+                    let is_one = sampling.draw_bit(at_warmth(warmth), &mut self.streams[index].noise);
+                    let drawn = f32::from(u8::from(is_one));
+                    let is_soft = is_mouth && sampling.mouth_softness > 0.0;
+                    let expected = || sampling.probabilities(at_warmth(sampling.mouth_softness))[1];
+                    made.extend(&[drawn], &[if is_soft { expected() } else { drawn }]);
                     if let (Some(walk), Some(hidden)) = (walk, &mut hidden) {
                         for row in [Some(index), second].into_iter().flatten() {
                             let start = (row * tokens + token) * units;
@@ -416,7 +438,7 @@ impl<'p, 's> Pass<'p, 's> {
                 }
             }
         }
-        Ok(drawn)
+        Ok(made)
     }
 
     /// Keeps the window's first tokens for those to come.
