@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Serialize;
 use unils::file::write_whole;
+use unils::generator::Sampling;
 use unils::metrics::paper::{self, METRICS};
 use unils::metrics::report::{Better, Report, comparison};
 use unils::model::ModelConfig;
@@ -78,7 +79,7 @@ pub fn run(arguments: &Ablate, context: Context) -> anyhow::Result<()> {
 fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
     let mut recipe = Recipe::preset(&arguments.preset)?;
     let model = ModelConfig::preset(&arguments.preset)?;
-    let sampling = model.sampling;
+    let sampling = as_learnt(model.sampling);
     let stages = [
         (Stage::Codec, &mut recipe.codec),
         (Stage::AudioFree, &mut recipe.audio_free),
@@ -129,6 +130,12 @@ fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
             ..TrainerOptions::default()
         },
     })
+}
+
+/// How all variants draw bits: as the release, but for top-p. What else a preset tunes, it tunes on the full recipe, which
+/// that would favour.
+fn as_learnt(own: Sampling) -> Sampling {
+    Sampling { top_p: own.top_p, greedy: own.greedy, ..Sampling::default() }
 }
 
 /// Shows what is going on.
