@@ -93,6 +93,15 @@ fn the_conversational_model_carries_its_encoder() {
     for name in alone.names() {
         assert_eq!(alone.read_f32(name).unwrap(), within.read_f32(name).unwrap(), "{name}");
     }
+    // The stage goes on from an encoder that there is: here, so slowly that it stays where it was.
+    let mut on = RunConfig { encoder: checkpoint("dual"), ..config(Stage::Speech, &data, 1) };
+    on.recipe.learning_rate = 1e-9;
+    train(&folder.at("on"), on);
+    let on = TensorFile::open(checkpoint("on").unwrap()).unwrap();
+    for name in alone.names() {
+        let [was, is] = [&alone, &on].map(|file| file.read_f32(name).unwrap());
+        assert!(was.iter().zip(&is).all(|(was, is)| (was - is).abs() < 1e-6), "{name}");
+    }
     let open = |encoder| {
         let files = ModelFiles { checkpoint: checkpoint("dual").unwrap(), encoder, ..ModelFiles::default() };
         Model::open(&files, DeviceKind::Cpu)
