@@ -6,8 +6,9 @@
 //! the middle 60 % of a sound rather than at one point, so that long vowels are held; pauses are sounds too, with the mouth
 //! at rest.
 //!
-//! * Targets are reached 40 ms before the sound is labelled: real jaws and lips lead (measured on tracked clips at 1 to 3
-//!   frames).
+//! * Targets are reached 20 ms before the sound is labelled. In chained syllables, what is seen is from 20 ms behind to 70 ms
+//!   ahead of what is heard (Schwartz & Savariaux 2014); and a face that answers at once has only its look-ahead to know
+//!   what comes.
 //! * Loudness and stress open the jaw ([`Prosody::openings`](crate::prosody::Prosody)).
 //! * ARKit's `mouthClose` closes the lips of an open jaw: closed lips are `mouthClose = jawOpen`. Lips aim beyond contact
 //!   (Löfqvist & Gracco 1997), so that the closure of p, b and m lasts; the frame in whose 40 ms the middle of a closure lies shows
@@ -22,7 +23,7 @@ use super::viseme::{FEATURES, Feature, REACH_S, Viseme};
 use crate::phones::Segment;
 
 /// Targets lead their sounds by this, seconds.
-pub const LEAD_S: f64 = 0.04;
+pub const LEAD_S: f64 = 0.02;
 /// Moments of a frame that are looked at.
 const STEPS: usize = 4;
 /// Silence between sounds from this on is a pause, seconds.
