@@ -19,7 +19,7 @@ pub use chromium::Chromium;
 pub use firefox::Firefox;
 
 /// How long one call or one expectation may take: browsers without a graphics card on a busy machine are slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the protocols of browsers have in common.
 pub trait Protocol {
