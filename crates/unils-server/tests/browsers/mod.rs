@@ -18,8 +18,14 @@ use tungstenite::{Message, WebSocket};
 pub use chromium::Chromium;
 pub use firefox::Firefox;
 
-/// How long one call or one expectation may take: browsers without a graphics card on a busy machine are slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an expectation may take: browsers without a graphics card on a busy machine are slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long one call may take.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What is said of a browser that did not answer a call in time.
+pub const NO_ANSWER: &str = "the browser does not answer";
 
 /// What the protocols of browsers have in common.
 pub trait Protocol {
@@ -102,7 +108,7 @@ impl Wire {
     fn connect(url: &str) -> Self {
         let address = url.trim_start_matches("ws://").split('/').next().unwrap_or_default();
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(ANSWER)).unwrap();
         let (socket, _) = tungstenite::client(url, stream).unwrap();
         Self { socket, calls: 0 }
     }
@@ -113,7 +119,8 @@ impl Wire {
         let call = json!({ "id": self.calls, "method": method, "params": parameters });
         self.socket.send(Message::text(call.to_string())).unwrap();
         loop {
-            let Message::Text(text) = self.socket.read().unwrap() else { continue };
+            let message = self.socket.read().map_err(|error| format!("{method}: {NO_ANSWER}: {error}"))?;
+            let Message::Text(text) = message else { continue };
             let mut answer: Value = serde_json::from_str(&text).unwrap();
             if answer["id"] != self.calls {
                 event(&answer);
