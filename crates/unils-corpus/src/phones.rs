@@ -136,7 +136,11 @@ impl Phone {
     }
 
     /// The sounds of an IPA symbol as espeak-ng reports it, marks of length and stress left out; empty for pauses.
+    /// A name in parentheses says in which language it goes on, and is no sound.
     pub fn from_ipa(symbol: &str) -> Vec<Self> {
+        if symbol.starts_with('(') {
+            return Vec::new();
+        }
         let letters: Vec<char> = symbol.chars().collect();
         let (mut phones, mut at) = (Vec::new(), 0);
         while at < letters.len() {
@@ -295,6 +299,7 @@ mod tests {
             ("əʊ", vec![Ow]),
             ("ʲ", vec![Y]),
             ("", vec![]),
+            ("(en)", vec![]),
         ] {
             assert_eq!(Phone::from_ipa(symbol), phones, "{symbol}");
         }

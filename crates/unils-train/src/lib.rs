@@ -21,4 +21,5 @@ pub mod recipe;
 pub mod run;
 pub mod speech;
 pub mod start;
+pub mod timbre;
 pub mod trainer;

@@ -11,6 +11,7 @@ use unils::codec::Schedule;
 use unils::generator::BlockPaths;
 
 use crate::data::Shard;
+use crate::timbre::Timbre;
 
 /// How much is left out or spoilt; all shares from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,18 +29,20 @@ pub struct Spoiling {
     pub paths: f64,
     /// Samples whose audio is made quieter or louder, the loudest clipped; only the speech stage reads it.
     pub level: f64,
+    /// Samples whose voice becomes [another one](crate::timbre); only the speech stage reads it.
+    pub timbre: f64,
 }
 
 impl Default for Spoiling {
     fn default() -> Self {
-        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1, level: 0.0 }
+        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1, level: 0.0, timbre: 0.0 }
     }
 }
 
 impl Spoiling {
     /// Nothing is spoilt.
     pub const fn none() -> Self {
-        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0, level: 0.0 }
+        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0, level: 0.0, timbre: 0.0 }
     }
 
     /// Share of samples that skip a branch of block `block` of `depth`.
@@ -80,7 +83,7 @@ impl Masks {
     }
 
     /// Draws `count` numbers for each row of the whole batch and keeps those of this shard's `batch` rows.
-    fn rows(&mut self, batch: usize, count: usize, mut draw: impl FnMut(f64) -> f32) -> Vec<f32> {
+    fn rows<T>(&mut self, batch: usize, count: usize, mut draw: impl FnMut(f64) -> T) -> Vec<T> {
         let Shard { rank, of } = self.shard;
         let samples = batch / self.people;
         let mut kept = Vec::with_capacity(batch * count);
@@ -110,12 +113,19 @@ impl Masks {
     /// What each sample's audio is multiplied by: 1 but for the share of samples whose level changes.
     pub fn levels(&mut self, batch: usize, share: f64) -> Vec<f32> {
         let [low, high] = LEVELS_DB;
-        let draws = self.rows(batch, 2, |draw| draw as f32);
-        let level = |draw: &[f32]| {
-            let decibels = low + (high - low) * f64::from(draw[1]);
-            if f64::from(draw[0]) < share { 10.0_f64.powf(decibels / 20.0) as f32 } else { 1.0 }
+        let draws = self.rows(batch, 2, |draw| draw);
+        let level = |draw: &[f64]| {
+            let decibels = low + (high - low) * draw[1];
+            if draw[0] < share { 10.0_f64.powf(decibels / 20.0) as f32 } else { 1.0 }
         };
         draws.chunks_exact(2).map(level).collect()
+    }
+
+    /// What each sample's voice becomes; none where it stays as it is.
+    pub fn timbres(&mut self, batch: usize, share: f64) -> Vec<Option<Timbre>> {
+        let draws = self.rows(batch, 1 + Timbre::DRAWS, |draw| draw);
+        let timbre = |draws: &[f64]| (draws[0] < share).then(|| Timbre::of(&draws[1..]));
+        draws.chunks_exact(1 + Timbre::DRAWS).map(timbre).collect()
     }
 
     /// Which bits of each scale but the last are flipped, `(B, p, C)` each; none at all without flips.

@@ -244,6 +244,7 @@ impl StageRecipe {
             ("spoiling.voice", self.spoiling.voice),
             ("spoiling.paths", self.spoiling.paths),
             ("spoiling.level", self.spoiling.level),
+            ("spoiling.timbre", self.spoiling.timbre),
             ("adapter.dropout", self.adapter.dropout),
         ];
         for (name, value) in shares {

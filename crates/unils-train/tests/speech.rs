@@ -7,14 +7,19 @@ mod runs;
 
 use std::path::Path;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use conversations::{Folder, write_corpus};
 use runs::{assert_goes_on_to_the_same_bits, train};
 use unils::checkpoint::TensorFile;
 use unils::device::DeviceKind;
 use unils::encoder::SpeechConfig;
 use unils::model::{EncoderConfig, Model, ModelConfig, ModelFiles};
+use unils::motion::Space;
+use unils::nn::{Loader, RandomWeights};
 use unils_train::recipe::{Recipe, Stage};
 use unils_train::run::{Check, Record, RunConfig, find_checkpoint, metrics_of, read_records};
+use unils_train::speech::SpeechNet;
+use unils_train::timbre::Timbre;
 use unils_train::trainer::{Trainer, TrainerOptions};
 
 /// The tiny preset with a small speech encoder of its own.
@@ -53,6 +58,25 @@ fn an_encoder_learns_mouths_and_sounds() {
     assert!(score("jaw r, delayed") > 0.8 && score("jaw r, immediate") > 0.6);
     assert!(score("lips r, delayed") > 0.5 && score("sounds told") > 0.7);
     assert!(score("gap at p b m") < 0.8);
+}
+
+#[test]
+fn a_timbre_changes_its_own_voice_alone() {
+    let sizes = SpeechConfig { width: 24, fine: vec![1], coarse: vec![1] };
+    let (weights, device) = (RandomWeights { seed: 1 }, Device::flex());
+    let net = SpeechNet::load(&sizes, Space::Arkit55, &Loader::new(&weights, &device, true)).unwrap();
+    let wave = |i: usize| 0.2 * (i as f32 * 0.09).sin() * (1.0 + (i as f32 * 0.002).sin());
+    let waves: Vec<f32> = (0..2 * 12_800).map(|i| wave(i % 12_800)).collect();
+    let waves = Tensor::<2>::from_data(TensorData::new(waves, [2, 12_800]), &device);
+    let sounds = |timbres: &[Option<Timbre>]| -> Vec<f32> {
+        net.forward(waves.clone(), timbres).sounds.into_data().iter().collect()
+    };
+    let [plain, changed] = [sounds(&[]), sounds(&[Some(Timbre::of(&[0.9; Timbre::DRAWS])), None])];
+    let half = plain.len() / 2;
+    assert_eq!(plain[half..], changed[half..]);
+    assert!(
+        plain[..half].iter().zip(&changed[..half]).any(|(plain, changed)| (plain - changed).abs() > 1e-3)
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@
 mod english;
 mod english_words;
 mod german;
+mod made_up;
 
 use crate::dice::Dice;
 use crate::voices::Language;
@@ -42,6 +43,7 @@ pub fn sentence(language: Language, kind: Kind, dice: &mut Dice) -> String {
     let (rules, fillers) = match language {
         Language::English => ([english::RULES, english_words::WORDS], 0.14),
         Language::German => ([german::RULES, &[]], 0.1),
+        Language::MadeUp => ([made_up::RULES, &[]], 0.1),
     };
     let name = match kind {
         Kind::Statement => "statement",
@@ -87,10 +89,10 @@ mod tests {
 
     #[test]
     fn sentences_are_plain_many_and_of_their_kind() {
-        for language in [Language::English, Language::German] {
+        for language in [Language::English, Language::German, Language::MadeUp] {
             let mut dice = Dice::new(3, 1, "sentences");
             for (kind, least, words) in [
-                (Kind::Statement, 1900, 3..32),
+                (Kind::Statement, 1900, 2..32),
                 (Kind::Question, 900, 2..24),
                 (Kind::Answer, 300, 1..24),
                 (Kind::Acknowledgement, 8, 1..4),
@@ -111,7 +113,9 @@ mod tests {
 
     #[test]
     fn every_rule_exists_and_is_used() {
-        for rules in [[english::RULES, english_words::WORDS].concat(), german::RULES.to_vec()] {
+        for rules in
+            [[english::RULES, english_words::WORDS].concat(), german::RULES.to_vec(), made_up::RULES.to_vec()]
+        {
             let mut named: HashSet<&str> =
                 ["statement", "question", "answer", "acknowledgement", "filler"].into();
             for (name, choices) in &rules {

@@ -19,6 +19,8 @@ pub enum Language {
     English,
     /// German: the test split alone.
     German,
+    /// [Words that nobody knows](crate::text), read as if they were of one of `ACCENTS_ABROAD`: training alone.
+    MadeUp,
 }
 
 /// One voice of a synthesiser.
@@ -53,6 +55,14 @@ const ACCENTS: [&str; 8] = [
     "en-029",
     "en-us-nyc",
 ];
+
+/// Languages in which espeak-ng reads words that are made up: those whose sounds have places among
+/// [our 44](crate::Phone), German not among them.
+const ACCENTS_ABROAD: [&str; 14] =
+    ["it", "fr", "nl", "sv", "nb", "pl", "fi", "hu", "tr", "cs", "id", "et", "sl", "sw"];
+
+/// Share of a split's conversations that are not in English, if it has such voices.
+const ABROAD_SHARE: f64 = 0.25;
 
 /// espeak-ng's variants that sound like people, for training.
 const TRAIN_VARIANTS: [&str; 48] = [
@@ -91,6 +101,10 @@ pub fn voices_of(engine: Engine) -> Vec<Voice> {
             }
             let german = TEST_VARIANTS.iter().map(|variant| format!("de+{variant}"));
             voices.extend(german.map(|name| voice(&name, Language::German, 0.0, Split::Test)));
+            for accent in ACCENTS_ABROAD {
+                let names = TRAIN_VARIANTS.iter().map(|variant| format!("{accent}+{variant}"));
+                voices.extend(names.map(|name| voice(&name, Language::MadeUp, 0.0, Split::Train)));
+            }
             voices
         }
         Engine::Flite => [
@@ -131,12 +145,13 @@ impl Casting {
     }
 
     /// Two different voices of one language for a recording of the split. Programs have their share whatever the
-    /// number of their voices; a split without voices of its own is cast from all English ones of training.
+    /// number of their voices; a split without voices of its own is cast from those of training.
     pub fn pair(&self, split: Split, dice: &mut Dice) -> Option<[(&Voice, Manner); 2]> {
         let of_split = |split| self.voices.iter().filter(move |voice| voice.split == split);
         let split = if of_split(split).next().is_some() { split } else { Split::Train };
-        let german = of_split(split).any(|voice| voice.language == Language::German) && dice.chance(0.25);
-        let language = if german { Language::German } else { Language::English };
+        let mut languages = of_split(split).map(|voice| voice.language);
+        let abroad = languages.find(|&language| language != Language::English);
+        let language = abroad.filter(|_| dice.chance(ABROAD_SHARE)).unwrap_or(Language::English);
         let choices: Vec<&Voice> = of_split(split).filter(|voice| voice.language == language).collect();
         let first = draw(&choices, dice)?;
         let others: Vec<&Voice> = choices.into_iter().filter(|voice| **voice != *first).collect();
@@ -180,7 +195,8 @@ mod tests {
                 None => voice.name.clone(),
             };
             assert_eq!(*splits.entry(timbre).or_insert(voice.split), voice.split, "{voice}");
-            assert!(voice.language == Language::English || voice.split == Split::Test);
+            assert!(voice.language != Language::German || voice.split == Split::Test, "{voice}");
+            assert!(voice.language != Language::MadeUp || voice.split == Split::Train, "{voice}");
             assert!(voice.engine != Engine::Festival || voice.split == Split::Test);
         }
         assert_eq!(splits["kal16"], splits["voice_kal_diphone"]);
@@ -190,18 +206,20 @@ mod tests {
     fn pairs_are_cast_from_what_is_there() {
         let mut dice = Dice::new(0, 0, "casting");
         let casting = Casting::new(&Engine::ALL).unwrap();
-        let (mut german, mut flite) = (0, 0);
+        let (mut german, mut made_up, mut flite) = (0, 0, 0);
         for _ in 0..400 {
             for split in [Split::Train, Split::Val, Split::Test] {
                 let [(a, _), (b, manner)] = casting.pair(split, &mut dice).unwrap();
                 assert!(a.split == split && b.split == split && a != b && a.language == b.language);
                 assert!((0.8..1.2).contains(&manner.size));
                 german += usize::from(a.language == Language::German);
+                made_up += usize::from(a.language == Language::MadeUp);
                 flite += usize::from(split == Split::Train && a.engine == Engine::Flite);
             }
         }
         assert!((60..140).contains(&german), "{german}");
-        assert!((120..200).contains(&flite), "{flite}");
+        assert!((60..140).contains(&made_up), "{made_up}");
+        assert!((90..160).contains(&flite), "{flite}");
         assert!(
             Casting::new(&[Engine::Festival]).unwrap_err().hint().unwrap().contains("apt-get install flite")
         );

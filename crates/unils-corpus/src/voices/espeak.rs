@@ -315,6 +315,8 @@ pub fn serve(requests: impl BufRead, mut answers: impl Write) -> std::io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -343,6 +345,24 @@ mod tests {
         let huge = br#"{"error":null,"rate":22050,"samples":99999999999,"events":[]}"#;
         assert!(read_answer(&mut huge.as_slice()).is_err());
         assert!(read_answer(&mut b"".as_slice()).is_err());
+    }
+
+    #[test]
+    fn every_voice_is_there() {
+        let loaded = match Loaded::open() {
+            Ok(loaded) => loaded,
+            Err(missing) => return eprintln!("SKIPPED: espeak-ng's voices were not tried: {missing}"),
+        };
+        // Accents and variants are found apart: each once is enough.
+        let mut tried = HashSet::new();
+        for voice in super::super::casting::voices_of(Engine::EspeakNg) {
+            let is_new = voice.name.split('+').fold(false, |new, part| tried.insert(part.to_owned()) || new);
+            if is_new {
+                let request = Request { text: "Ma.".into(), voice: voice.name, rate: 165, pitch: 50 };
+                let (answer, samples) = loaded.say(&request).unwrap();
+                assert!(samples.len() > 1000 && answer.events.len() > 1, "{request:?}");
+            }
+        }
     }
 
     #[test]

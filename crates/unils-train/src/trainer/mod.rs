@@ -326,7 +326,7 @@ impl Trainer {
             match &net {
                 Net::Speech(net) => {
                     let (waves, targets) = self.task.voices_told(&batch)?;
-                    speech.add(&net.forward(waves), &targets)?;
+                    speech.add(&net.forward(waves, &[]), &targets)?;
                 }
                 Net::Causal(net) => {
                     for (name, loss) in self.task.part_losses(net, &batch, &mut masks)? {

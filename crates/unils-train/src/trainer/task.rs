@@ -195,7 +195,8 @@ impl Task {
                 let (waves, targets) = self.voices_told(batch)?;
                 let levels = masks.levels(batch.size, spoiling.level);
                 let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
-                let heard = net.forward((waves * levels).clamp(-1.0, 1.0));
+                let timbres = masks.timbres(batch.size, spoiling.timbre);
+                let heard = net.forward((waves * levels).clamp(-1.0, 1.0), &timbres);
                 let terms = speech_loss(&heard, &targets, &self.speech_weights);
                 let total = Tensor::cat(terms.iter().map(|(_, term)| term.clone()).collect(), 0).sum();
                 Ok(Loss { total, terms })

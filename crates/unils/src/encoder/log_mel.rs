@@ -44,7 +44,7 @@ const WINDOW: usize = 400;
 /// Points of the transform; zeros follow the window.
 const POINTS: usize = 512;
 /// Mel bands.
-pub(super) const BANDS: usize = 80;
+pub(super) const BANDS: usize = LogMel::BANDS;
 /// Lower edge of the first band and upper edge of the last, Hz.
 const EDGES_HZ: [f64; 2] = [20.0, 7600.0];
 /// Steps in a feature.
@@ -72,6 +72,8 @@ struct Band {
 }
 
 impl LogMel {
+    /// Mel bands of a step.
+    pub const BANDS: usize = 80;
     /// Channels of a feature.
     pub const FEATURE_DIM: usize = STACKED * BANDS;
     /// Samples that a feature covers: 20 ms.
@@ -114,6 +116,16 @@ impl LogMel {
             rows.for_each(|(values, wave)| self.write(wave, heard, values));
         }
         values
+    }
+
+    /// Frequency of a band's peak, Hz.
+    pub fn centre_hz(band: usize) -> f64 {
+        edge_hz(band + 1)
+    }
+
+    /// What a gain in decibels adds to a value.
+    pub fn of_decibels(decibels: f64) -> f32 {
+        (decibels / 10.0 * std::f64::consts::LN_10) as f32 / SPREAD
     }
 
     /// The logarithm of the power that a value stands for.
@@ -168,12 +180,16 @@ fn hz(mel: f64) -> f64 {
     if mel < 15.0 { mel / 0.015 } else { 1000.0 * ((mel - 15.0) / 27.0 * 6.4f64.ln()).exp() }
 }
 
-fn bands() -> Vec<Band> {
+/// Where the triangles meet: band `index` rises from this edge to the next and falls to the one behind.
+fn edge_hz(index: usize) -> f64 {
     let [low, high] = EDGES_HZ.map(mel);
-    let edge = |index: usize| hz(low + (high - low) * index as f64 / (BANDS + 1) as f64);
+    hz(low + (high - low) * index as f64 / (BANDS + 1) as f64)
+}
+
+fn bands() -> Vec<Band> {
     let bin_hz = f64::from(MODEL_RATE) / POINTS as f64;
     let band = |index: usize| {
-        let [left, peak, right] = [edge(index), edge(index + 1), edge(index + 2)];
+        let [left, peak, right] = [edge_hz(index), edge_hz(index + 1), edge_hz(index + 2)];
         // A bin on the edge itself weighs nothing.
         let (first, last) = ((left / bin_hz).ceil() as usize, (right / bin_hz).floor() as usize);
         let weight = |bin: usize| {

@@ -191,13 +191,26 @@ impl Speech {
 
     /// Waveforms `(B, N)` at 16 kHz to features `(B, N / 640, C)`, rounded down, on the same device.
     pub fn forward(&self, waves: Tensor<2>) -> Tensor<3> {
+        self.forward_changed(waves, &|_, _| ())
+    }
+
+    /// As [`Speech::forward`], of other energies: `change` gets the number of each row and its log-mel energies, 100 steps
+    /// a second of [`LogMel::BANDS`], before they are measured against the voice's level.
+    pub fn forward_changed(
+        &self,
+        waves: Tensor<2>,
+        change: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) -> Tensor<3> {
         let ([rows, samples], device) = (waves.dims(), waves.device());
         let count = samples / SAMPLES_PER_FRAME;
         let mut energies = self.log_mel.forward(waves.narrow(1, 0, count * SAMPLES_PER_FRAME));
         if count > 0 {
             let mut values: Vec<f32> = energies.into_data().convert::<f32>().iter().collect();
             let each = values.par_chunks_exact_mut(STRIDE * count * LogMel::FEATURE_DIM);
-            each.for_each(|steps| Tracker::default().apply(steps));
+            each.enumerate().for_each(|(row, steps)| {
+                change(row, steps);
+                Tracker::default().apply(steps);
+            });
             energies = rows_of(values, rows, LogMel::FEATURE_DIM, &device);
         }
         let x = self.input.forward_then(energies, Activation::Gelu);

@@ -1,0 +1,129 @@
+//! Other voices made of the ones that there are: what the speech stage hears in place of some clips.
+//!
+//! Synthesisers have few voices. A [`Timbre`] moves a voice's log-mel energies, mouth and sounds staying what they were:
+//!
+//! * its frequencies by a factor, as a longer or shorter vocal tract does (Jaitly & Hinton 2013, vocal tract length
+//!   perturbation);
+//! * its spectrum by a smooth curve, as another larynx, synthesiser or microphone does.
+
+use unils::encoder::LogMel;
+
+/// Largest change of the frequencies, either way, as a logarithm: 0.84 to 1.19.
+const LARGEST_STRETCH: f64 = 0.175;
+/// Bends of the curve, evenly spaced over the bands, its ends among them.
+const BENDS: usize = 6;
+/// Most decibels that the curve adds or takes away.
+const MOST_DB: f64 = 9.0;
+
+/// How one clip's voice is changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timbre {
+    /// Of each band, the band before the change whose energy it gets, as a fraction between two.
+    from: Vec<f32>,
+    /// Of each band, what is added to its energy, in the features' unit.
+    added: Vec<f32>,
+}
+
+impl Timbre {
+    /// Numbers that a timbre is drawn from.
+    pub const DRAWS: usize = 1 + BENDS;
+
+    /// The timbre of [`Timbre::DRAWS`] numbers, each uniform in 0..1; at one half nothing is changed.
+    pub fn of(draws: &[f64]) -> Self {
+        let (stretch, bends) = draws.split_at(1);
+        Self::new(((2.0 * stretch[0] - 1.0) * LARGEST_STRETCH).exp(), |bend| {
+            (2.0 * bends[bend] - 1.0) * MOST_DB
+        })
+    }
+
+    /// A timbre whose frequencies are `stretch` times as high, with so many decibels at each bend.
+    fn new(stretch: f64, bend_db: impl Fn(usize) -> f64) -> Self {
+        let hz: Vec<f64> = (0..LogMel::BANDS).map(LogMel::centre_hz).collect();
+        let from = hz.iter().map(|hz_after| {
+            let wanted = hz_after / stretch;
+            let above = hz.partition_point(|&hz| hz < wanted).clamp(1, hz.len() - 1);
+            let (low, high) = (hz[above - 1], hz[above]);
+            ((above - 1) as f64 + ((wanted - low) / (high - low)).clamp(0.0, 1.0)) as f32
+        });
+        let added = (0..LogMel::BANDS).map(|band| {
+            let at = band as f64 / (LogMel::BANDS - 1) as f64 * (BENDS - 1) as f64;
+            let before = (at as usize).min(BENDS - 2);
+            let share = at - before as f64;
+            LogMel::of_decibels((1.0 - share) * bend_db(before) + share * bend_db(before + 1))
+        });
+        Self { from: from.collect(), added: added.collect() }
+    }
+
+    /// Changes the energies of successive steps, [`LogMel::BANDS`] each.
+    pub fn apply(&self, steps: &mut [f32]) {
+        let mut before = [0.0; LogMel::BANDS];
+        for bands in steps.chunks_exact_mut(LogMel::BANDS) {
+            before.copy_from_slice(bands);
+            for ((band, from), added) in bands.iter_mut().zip(&self.from).zip(&self.added) {
+                let low = (*from as usize).min(LogMel::BANDS - 2);
+                let share = from - low as f32;
+                *band = (1.0 - share) * before[low] + share * before[low + 1] + added;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::*;
+
+    /// Two steps of a tone's energies.
+    fn tone(hz: f32) -> Vec<f32> {
+        let wave: Vec<f32> = (0..3200).map(|i| 0.3 * (TAU * hz * i as f32 / 16e3).sin()).collect();
+        let wave = Tensor::from_data(TensorData::new(wave, [1, 3200]), &Device::flex());
+        let features: Vec<f32> = LogMel::new().forward(wave).into_data().iter().collect();
+        features[features.len() - 2 * LogMel::BANDS..].to_vec()
+    }
+
+    fn loudest(bands: &[f32]) -> usize {
+        (0..bands.len()).max_by(|&a, &b| bands[a].total_cmp(&bands[b])).unwrap()
+    }
+
+    #[test]
+    fn one_half_changes_nothing() {
+        let before = tone(700.0);
+        let mut after = before.clone();
+        Timbre::of(&[0.5; Timbre::DRAWS]).apply(&mut after);
+        let worst = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
+    fn frequencies_are_multiplied() {
+        for (hz, stretch) in [(600.0, 1.15), (2000.0, 1.15), (1500.0, 0.87)] {
+            let mut moved = tone(hz);
+            Timbre::new(stretch, |_| 0.0).apply(&mut moved);
+            let there = tone(hz * stretch as f32);
+            for (moved, there) in moved.chunks(LogMel::BANDS).zip(there.chunks(LogMel::BANDS)) {
+                assert!(loudest(moved).abs_diff(loudest(there)) <= 1, "{hz} Hz times {stretch}");
+                assert_ne!(loudest(moved), loudest(&tone(hz)[..LogMel::BANDS]));
+            }
+        }
+    }
+
+    #[test]
+    fn decibels_are_those_of_the_wave() {
+        // Ten times the power is 10 dB more in each band that is above the floor.
+        let (quiet, mut raised) = (tone(900.0), tone(900.0));
+        Timbre::new(1.0, |_| 10.0).apply(&mut raised);
+        let raise = raised[40] - quiet[40];
+        assert!((raise - 10.0_f32.ln() / 5.0).abs() < 1e-4, "{raise}");
+        // A curve that rises: as much at both ends as its bends say, half at the middle.
+        let mut steps = [0.0; LogMel::BANDS];
+        Timbre::new(1.0, |bend| 2.0 * bend as f64).apply(&mut steps);
+        let db = |band: usize| steps[band] / LogMel::of_decibels(1.0);
+        assert!(
+            db(0).abs() < 1e-4 && (db(79) - 10.0).abs() < 1e-3 && (db(40) - 5.0).abs() < 0.1,
+            "{steps:?}"
+        );
+    }
+}
