@@ -23,7 +23,7 @@ use unils::model::Model;
 use unils::motion::{FPS, Motion, MotionMeta, SAMPLE_RATE, Space, rest_pose};
 use unils::{Error, Result};
 
-use crate::data::{Split, Store, Track, Want};
+use crate::data::{Entry, Split, Store, Track, Want};
 
 /// Frames around a sound in which its closure counts.
 const MARGIN: usize = 1;
@@ -168,26 +168,46 @@ fn noisy(voice: &[f32], analysed: &Voice, db: f64, seed: u64) -> Vec<f32> {
     voice.iter().map(|sample| sample + gain * draw()).collect()
 }
 
-/// Measures a model on up to `limit` conversations of a corpus's split, as each person's manner is shown by the person's
-/// own recording; the truth's own figures come beside it.
+/// Which conversations of a corpus are measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// The part of the corpus.
+    pub split: Split,
+    /// Parts of speakers' names: both speakers' names hold one of them. With none, anybody speaks.
+    pub speakers: &'a [String],
+    /// Only so many, from the first on.
+    pub limit: usize,
+}
+
+impl Choice<'_> {
+    fn takes(&self, entry: &Entry) -> bool {
+        let is_known = |name: &str| self.speakers.iter().any(|part| name.contains(part.as_str()));
+        let mut people = entry.participants.iter();
+        entry.split == self.split
+            && entry.participants.len() == 2
+            && (self.speakers.is_empty()
+                || people.all(|person| person.speaker.as_deref().is_some_and(is_known)))
+    }
+}
+
+/// Measures a model on conversations of a corpus, as each person's manner is shown by the person's own recording; the
+/// truth's own figures come beside it.
 ///
 /// # Errors
 /// What reading and animating give; [`Error::Motion`] if there are no conversations; [`Error::Interrupted`].
 pub fn of_corpus(
     model: &Model,
     store: &dyn Store,
-    split: Split,
-    limit: usize,
+    choice: &Choice<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<[Figures; 2]> {
     let pairs = store.entries().iter().enumerate();
-    let pairs = pairs.filter(|(_, entry)| entry.split == split && entry.participants.len() == 2);
-    let pairs: Vec<usize> = pairs.map(|(index, _)| index).take(limit).collect();
+    let pairs = pairs.filter(|(_, entry)| choice.takes(entry));
+    let pairs: Vec<usize> = pairs.map(|(index, _)| index).take(choice.limit).collect();
     if pairs.is_empty() {
-        return Err(Error::motion(
-            store.place(),
-            format!("no conversations in the split {:?}", split.name()),
-        ));
+        let of_whom = if choice.speakers.is_empty() { "" } else { " between these speakers" };
+        let what = format!("no conversations{of_whom} in the split {:?}", choice.split.name());
+        return Err(Error::motion(store.place(), what));
     }
     let (mut ours, mut truths) = (Figures::default(), Figures::default());
     let mut exchanges: [Vec<Exchange>; 2] = [Vec::new(), Vec::new()];
@@ -275,6 +295,7 @@ fn push_lips(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Participant;
 
     #[test]
     fn noise_lies_as_far_below_speech_as_it_should() {
@@ -289,6 +310,33 @@ mod tests {
         let difference: Vec<f32> = heard.iter().zip(&voice).map(|(a, b)| a - b).collect();
         let ratio = 10.0 * (power(&voice[8_000..40_000]) / power(&difference)).log10();
         assert!((ratio - 10.0).abs() < 1.0, "{ratio}");
+    }
+
+    #[test]
+    fn conversations_are_chosen_by_split_and_both_speakers() {
+        let entry = |split, speakers: &[Option<&str>]| {
+            let person = |speaker: &Option<&str>| Participant {
+                name: "a".into(),
+                speaker: speaker.map(str::to_owned),
+            };
+            Entry {
+                name: "x".into(),
+                split,
+                frames: 100,
+                participants: speakers.iter().map(person).collect(),
+                has_audio: true,
+            }
+        };
+        let takes = |parts: &[&str], entry: &Entry| {
+            let speakers: Vec<String> = parts.iter().map(|&part| part.to_owned()).collect();
+            Choice { split: Split::Test, speakers: &speakers, limit: 1 }.takes(entry)
+        };
+        let mixed = entry(Split::Test, &[Some("flite:kal16"), Some("espeak-ng:de+f5")]);
+        assert!(takes(&[], &mixed) && takes(&["kal", "de+"], &mixed));
+        assert!(!takes(&["kal"], &mixed) && !takes(&["x"], &mixed));
+        let unknown = entry(Split::Test, &[Some("flite:kal16"), None]);
+        assert!(takes(&[], &unknown) && !takes(&["kal"], &unknown));
+        assert!(!takes(&[], &entry(Split::Val, &[None, None])) && !takes(&[], &entry(Split::Test, &[None])));
     }
 
     #[test]

@@ -12,6 +12,8 @@ const EVIDENCE_EXAMPLES: &str = "\
 Examples:
   unils evidence --data corpus -o evidence.md -o evidence.json
       the shipped model on the test split of a corpus: lips, liveliness and answers beside the truth's
+  unils evidence --data corpus --speakers espeak-ng:de
+      the same between the voices that speak German
   unils evidence --talk call.wav --talk agent.wav,caller.wav -o evidence.md
       on recordings without motion: a stereo file, or a file a voice; as they are and in noise";
 
@@ -31,6 +33,9 @@ pub struct Evidence {
     /// Which of its recordings; settings are chosen on others than those that are reported
     #[arg(long, default_value = "test", value_parser = split)]
     pub split: Split,
+    /// Only conversations between speakers whose names hold one of these
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
+    pub speakers: Vec<String>,
     /// Conversations of the corpus that are measured
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub limit: usize,

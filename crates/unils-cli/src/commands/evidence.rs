@@ -11,7 +11,7 @@ use unils::file::write_whole;
 use unils::model::SHIPPED;
 use unils::{Error, Result};
 use unils_train::data::{View, open_store};
-use unils_train::evidence::{Figures, of_corpus, of_recording};
+use unils_train::evidence::{Choice, Figures, of_corpus, of_recording};
 
 use super::{Context, animate, limit_threads};
 use crate::args::Evidence;
@@ -50,7 +50,9 @@ pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
     let corpus = arguments.data.as_ref().map(|path| {
         let store = open_store(path, None, View::Dyad)?;
         let mut meter = context.reporter.meter("conversations", None, Unit::Recordings);
-        of_corpus(&model, store.as_ref(), arguments.split, arguments.limit, &mut |done, _| {
+        let Evidence { split, limit, .. } = *arguments;
+        let choice = Choice { split, speakers: &arguments.speakers, limit };
+        of_corpus(&model, store.as_ref(), &choice, &mut |done, _| {
             meter.set(done as u64);
             watch()
         })
