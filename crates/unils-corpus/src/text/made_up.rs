@@ -1,7 +1,7 @@
 //! Words made up of syllables, which espeak-ng reads by the rules of many languages: their sounds without their senses.
 //!
-//! Lips are rich here (p, b and m begin every third syllable, vowels are rounded more often than anywhere), and letters are
-//! few: only those that all of the languages read as their own.
+//! Two fifths of the onsets are made with the lips, half of the vowels are written as rounded ones. Letters are few and
+//! common; where a word happens to look foreign, espeak-ng says it in English and names the language in its events.
 
 use super::Rule;
 
