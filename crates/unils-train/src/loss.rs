@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use unils::Result;
 use unils::codec::{Codec, Quantized};
 use unils::generator::{
     CausalGenerator, CausalInputs, Conditions, Generator, bit_cross_entropies, bit_cross_entropy,
@@ -151,12 +152,15 @@ fn differences(x: Tensor<3>) -> Tensor<3> {
 /// What [`generator_loss`] is the mean of, for a block-causal generator: the cross-entropy of each bit, `(B, L, C)`, of
 /// all windows of each clip in one pass. `batch.style` holds the people's manner, `(B, 3, M)`; the windows before a clip
 /// are not seen. A style or a voice that is taken away is zero.
+///
+/// # Errors
+/// [`unils::Error::Device`].
 pub fn causal_losses(
     generator: &CausalGenerator,
     batch: &GeneratorBatch,
     spoiling: &Spoiling,
     masks: &mut Masks,
-) -> Tensor<3> {
+) -> Result<Tensor<3>> {
     let codec = generator.codec();
     let quantizer = codec.quantizer();
     let [samples, frames, _] = batch.motion.dims();
@@ -166,14 +170,22 @@ pub fn causal_losses(
     let quantized = codec.quantize(codec.encode(batch.motion.clone()));
     let [rows, tokens, width] = quantized.bits.dims();
     let bits = quantized.bits.clone().reshape([samples, rows / samples * tokens, width]);
-    let inputs = CausalInputs {
+    let mut inputs = CausalInputs {
         style,
         sums: quantized.sum.reshape([samples, frames, width]),
         accumulated_next: quantizer.accumulated_next(quantized.coded_bits),
         bits: bits.clone(),
         voices,
     };
-    bit_cross_entropies(generator.forward(&inputs, &paths), bits)
+    if spoiling.own_past > 0.0 {
+        let windows = frames / codec.window();
+        let made = generator.redraw(&inputs, &masks.uniforms(samples, windows * tokens * width))?;
+        let made = quantizer.sum(made).reshape([samples, frames, width]);
+        let is_made = masks.own_past(samples, windows, spoiling.own_past);
+        let is_made = is_made.repeat_dim(2, codec.window()).reshape([samples, frames, 1]);
+        inputs.sums = inputs.sums.clone() + (made - inputs.sums) * is_made;
+    }
+    Ok(bit_cross_entropies(generator.forward(&inputs, &paths), bits))
 }
 
 /// What a generator is trained on; raw motion `(B, T, M)` each.

@@ -29,20 +29,41 @@ pub struct Spoiling {
     pub paths: f64,
     /// Samples whose audio is made quieter or louder, the loudest clipped; only the speech stage reads it.
     pub level: f64,
-    /// Samples whose voice becomes [another one](crate::timbre); only the speech stage reads it.
+    /// Samples whose voice becomes [another one](crate::timbre): of a preset's own speech encoder.
     pub timbre: f64,
+    /// Largest share of a sample's windows that later ones see as the generator itself would have made them; the share is
+    /// drawn for each sample. Of the block-causal layout: live, all that it sees is its own.
+    pub own_past: f64,
 }
 
 impl Default for Spoiling {
     fn default() -> Self {
-        Self { flips: 0.3, style: 0.1, previous: 0.1, voice: 0.1, paths: 0.1, level: 0.0, timbre: 0.0 }
+        Self {
+            flips: 0.3,
+            style: 0.1,
+            previous: 0.1,
+            voice: 0.1,
+            paths: 0.1,
+            level: 0.0,
+            timbre: 0.0,
+            own_past: 0.0,
+        }
     }
 }
 
 impl Spoiling {
     /// Nothing is spoilt.
     pub const fn none() -> Self {
-        Self { flips: 0.0, style: 0.0, previous: 0.0, voice: 0.0, paths: 0.0, level: 0.0, timbre: 0.0 }
+        Self {
+            flips: 0.0,
+            style: 0.0,
+            previous: 0.0,
+            voice: 0.0,
+            paths: 0.0,
+            level: 0.0,
+            timbre: 0.0,
+            own_past: 0.0,
+        }
     }
 
     /// Share of samples that skip a branch of block `block` of `depth`.
@@ -126,6 +147,22 @@ impl Masks {
         let draws = self.rows(batch, 1 + Timbre::DRAWS, |draw| draw);
         let timbre = |draws: &[f64]| (draws[0] < share).then(|| Timbre::of(&draws[1..]));
         draws.chunks_exact(1 + Timbre::DRAWS).map(timbre).collect()
+    }
+
+    /// `count` numbers from 0 to 1 for each sample.
+    pub fn uniforms(&mut self, batch: usize, count: usize) -> Vec<f32> {
+        self.rows(batch, count, |draw| draw as f32)
+    }
+
+    /// `(B, N, 1)`: 1 for windows that later ones see as the generator would have made them.
+    pub fn own_past(&mut self, batch: usize, windows: usize, most: f64) -> Tensor<3> {
+        let draws = self.rows(batch, 1 + windows, |draw| draw);
+        let of_sample = |draws: &[f64]| {
+            let (share, draws) = (most * draws[0], &draws[1..]);
+            draws.iter().map(|&draw| f32::from(draw < share)).collect::<Vec<f32>>()
+        };
+        let is_made = draws.chunks_exact(1 + windows).flat_map(of_sample).collect();
+        Tensor::from_data(TensorData::new::<f32, _>(is_made, [batch, windows, 1]), &self.device)
     }
 
     /// Which bits of each scale but the last are flipped, `(B, p, C)` each; none at all without flips.

@@ -245,6 +245,7 @@ impl StageRecipe {
             ("spoiling.paths", self.spoiling.paths),
             ("spoiling.level", self.spoiling.level),
             ("spoiling.timbre", self.spoiling.timbre),
+            ("spoiling.own_past", self.spoiling.own_past),
             ("adapter.dropout", self.adapter.dropout),
         ];
         for (name, value) in shares {

@@ -22,7 +22,7 @@ use unils::nn::{Linear, Loader};
 use unils::{Error, Result};
 
 use crate::data::{Batch, ClipRule, PAUSE, SOUNDS, UNKNOWN, sound_number};
-use crate::timbre::Timbre;
+use crate::timbre::{self, Timbre};
 
 /// Frames of a clip: 4 s.
 const CLIP: usize = 100;
@@ -116,11 +116,8 @@ impl SpeechNet {
     /// Waveforms `(B, N)` to what the heads say at each feature. `timbres` has what becomes of each voice, or nothing at
     /// all.
     pub fn forward(&self, waves: Tensor<2>, timbres: &[Option<Timbre>]) -> Heard {
-        let features = self.encoder.forward_changed(waves, &|row, steps| {
-            if let Some(Some(timbre)) = timbres.get(row) {
-                timbre.apply(steps);
-            }
-        });
+        let change = |row: usize, steps: &mut [f32]| timbre::change(timbres, row, steps);
+        let features = self.encoder.forward_changed(waves, &change);
         Heard {
             delayed: self.delayed.forward(features.clone()),
             immediate: self.immediate.forward(features.clone()),

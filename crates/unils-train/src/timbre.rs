@@ -1,4 +1,4 @@
-//! Other voices made of the ones that there are: what the speech stage hears in place of some clips.
+//! Other voices made of the ones that there are: what is heard in place of some clips in training.
 //!
 //! Synthesisers have few voices. A [`Timbre`] moves a voice's log-mel energies, mouth and sounds staying what they were:
 //!
@@ -65,6 +65,13 @@ impl Timbre {
                 *band = (1.0 - share) * before[low] + share * before[low + 1] + added;
             }
         }
+    }
+}
+
+/// Changes the energies of a row whose timbre is among `timbres`, if it has one.
+pub fn change(timbres: &[Option<Timbre>], row: usize, steps: &mut [f32]) {
+    if let Some(Some(timbre)) = timbres.get(row) {
+        timbre.apply(steps);
     }
 }
 

@@ -169,6 +169,42 @@ fn a_stream_is_the_pass_over_the_whole_clip() {
     }
 }
 
+/// Each bit that is redrawn is what the whole clip's logits, given the true windows before and the bits redrawn before it,
+/// say of its uniform number.
+#[test]
+fn windows_are_redrawn_after_the_true_ones_before_them() {
+    for bit_units in [0, 3] {
+        let generator = generator_with(Some(AUDIO), bit_units, true);
+        let quantizer = generator.codec().quantizer();
+        let (tokens, width) = (quantizer.schedule().tokens(), quantizer.code_width());
+        let style = Tensor::from_data(TensorData::new(style(1), [1, 3, 55]), &Device::flex());
+        let truth = quantizer.quantize(noise([WINDOWS, 2, width], 9));
+        let inputs = CausalInputs {
+            style: generator.style_feature(style),
+            sums: truth.sum.reshape([1, WINDOWS * 2, width]),
+            accumulated_next: quantizer.accumulated_next(truth.bits.clone()),
+            bits: truth.bits.clone().reshape([1, WINDOWS * tokens, width]),
+            voices: Some(voices(1, 2 * WINDOWS + 2)),
+        };
+        let uniform: Vec<f32> =
+            (0..WINDOWS * tokens * width).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+        let drawn = generator.redraw(&inputs, &uniform).unwrap();
+        let given = CausalInputs {
+            accumulated_next: quantizer.accumulated_next(drawn.clone()),
+            bits: drawn.clone().reshape([1, WINDOWS * tokens, width]),
+            ..inputs
+        };
+        let logits = values(generator.forward(&given, &[]));
+        let drawn = values(drawn);
+        for (at, (pair, bit)) in logits.chunks_exact(2).zip(&drawn).enumerate() {
+            let share = 1.0 / (1.0 + (pair[0] - pair[1]).exp());
+            let is_close = (share - uniform[at]).abs() < 1e-4;
+            assert!(is_close || (uniform[at] < share) == (*bit == 1.0), "bit {at}: {share}, {}", uniform[at]);
+        }
+        assert_ne!(drawn, values(truth.bits), "they are not the truth");
+    }
+}
+
 #[test]
 fn who_else_is_in_the_batch_and_where_they_stand_does_not_matter() {
     let generator = generator(true);

@@ -46,6 +46,7 @@ impl Trainer {
     pub fn begin(folder: &Path, config: RunConfig, options: &TrainerOptions) -> Result<Self> {
         config.recipe.validate(config.stage.name())?;
         task::check_part_weights(&config)?;
+        task::check_spoiling(&config)?;
         if options.meeting.as_ref().is_some_and(|meeting| meeting.rank != 0) {
             return Self::resume(folder, options);
         }

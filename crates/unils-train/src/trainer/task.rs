@@ -21,6 +21,7 @@ use crate::plan::dual_track_role;
 use crate::recipe::{Precision, Stage, StageRecipe};
 use crate::run::RunConfig;
 use crate::speech::{self, SpeechNet, SpeechTargets, SpeechWeights, speech_loss};
+use crate::timbre::{self, Timbre};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -134,6 +135,20 @@ pub(super) fn check_part_weights(config: &RunConfig) -> Result<()> {
     }
 }
 
+/// Checks that what is spoilt of other presets' stages is not asked of this one.
+pub(super) fn check_spoiling(config: &RunConfig) -> Result<()> {
+    let RunConfig { stage, model, recipe, .. } = config;
+    let fault = |name: &str, what| Err(Error::config(name, what).with_hint("set it to 0"));
+    if recipe.spoiling.timbre > 0.0 && *stage == Stage::DualTrack && model.own_encoder().is_none() {
+        return fault("spoiling.timbre", "only a speech encoder of the model's own can hear other voices");
+    }
+    let is_causal = model.generator.as_ref().is_some_and(|generator| generator.causal.is_some());
+    if recipe.spoiling.own_past > 0.0 && matches!(stage, Stage::AudioFree | Stage::DualTrack) && !is_causal {
+        return fault("spoiling.own_past", "only a block-causal generator sees many windows at once");
+    }
+    Ok(())
+}
+
 /// How much each bit of a token counts, with a mean of one.
 fn bit_weights(config: &RunConfig, device: &Device) -> Tensor<3> {
     let codec = &config.model.codec;
@@ -184,11 +199,12 @@ impl Task {
         match net {
             Net::Codec(codec) => Ok(self.codec_loss(codec, self.motion(&batch.motion, batch))),
             Net::Generator(generator) => {
-                let total = generator_loss(generator, &self.inputs(batch)?, spoiling, masks);
+                let total = generator_loss(generator, &self.inputs(batch, spoiling, masks)?, spoiling, masks);
                 Ok(Loss { total, terms: Vec::new() })
             }
             Net::Causal(generator) => {
-                let losses = causal_losses(generator, &self.inputs(batch)?, spoiling, masks);
+                let losses =
+                    causal_losses(generator, &self.inputs(batch, spoiling, masks)?, spoiling, masks)?;
                 Ok(Loss { total: (losses * self.weights_of(batch)?).mean(), terms: Vec::new() })
             }
             Net::Speech(net) => {
@@ -204,12 +220,12 @@ impl Task {
         }
     }
 
-    fn inputs(&self, batch: &Batch) -> Result<GeneratorBatch> {
+    fn inputs(&self, batch: &Batch, spoiling: &Spoiling, masks: &mut Masks) -> Result<GeneratorBatch> {
         Ok(GeneratorBatch {
             motion: self.motion(&batch.motion, batch),
             previous: self.motion(&batch.previous, batch),
             style: self.motion(&batch.style, batch),
-            voices: self.voices(&batch.audio, batch.size)?,
+            voices: self.voices(batch, spoiling, masks)?,
         })
     }
 
@@ -249,14 +265,14 @@ impl Task {
         batch: &Batch,
         masks: &mut Masks,
     ) -> Result<Vec<(String, f64)>> {
-        let inputs = self.inputs(batch)?;
+        let inputs = self.inputs(batch, &Spoiling::none(), masks)?;
         let mut heard = vec![("", inputs.clone())];
         if inputs.voices.is_some() && batch.size > 1 {
             heard.push((", a stranger's voice", inputs.with_strangers()));
         }
         let mut told = Vec::new();
         for (how, inputs) in heard {
-            let losses = causal_losses(generator, &inputs, &Spoiling::none(), masks);
+            let losses = causal_losses(generator, &inputs, &Spoiling::none(), masks)?;
             let mut from = 0;
             for part in &self.parts {
                 let of_part = losses.clone().narrow(2, from, part.code_width).mean();
@@ -295,24 +311,50 @@ impl Task {
     }
 
     /// What each person of each dyad hears, `(2 B, S, A)` each: own voice and partner's, of the first person of every
-    /// dyad, then of the second.
-    fn voices(&self, audio: &[f32], dyads: usize) -> Result<Option<[Tensor<3>; 2]>> {
-        if audio.is_empty() {
+    /// dyad, then of the second. A voice that becomes another one is that for both who hear it.
+    fn voices(
+        &self,
+        batch: &Batch,
+        spoiling: &Spoiling,
+        masks: &mut Masks,
+    ) -> Result<Option<[Tensor<3>; 2]>> {
+        if batch.audio.is_empty() {
             return Ok(None);
         }
-        let (first, second) = audio.split_at(audio.len() / 2);
-        self.hear(first, second, dyads).map(Some)
+        let timbres = match spoiling.timbre {
+            0.0 => Vec::new(),
+            share => masks.timbres(2 * batch.size, share),
+        };
+        let (first, second) = batch.audio.split_at(batch.audio.len() / 2);
+        self.hear_changed(first, second, batch.size, &timbres).map(Some)
     }
 
     /// Features of what the people of `dyads` dyads hear, from the tracks of all first and of all second people.
     pub(super) fn hear(&self, first: &[f32], second: &[f32], dyads: usize) -> Result<[Tensor<3>; 2]> {
+        self.hear_changed(first, second, dyads, &[])
+    }
+
+    /// The same with the tracks' [timbres](Timbre), or none at all.
+    fn hear_changed(
+        &self,
+        first: &[f32],
+        second: &[f32],
+        dyads: usize,
+        timbres: &[Option<Timbre>],
+    ) -> Result<[Tensor<3>; 2]> {
         let Some(encoder) = &self.encoder else {
             return Err(Error::config("encoder", "audio, but no speech encoder"));
         };
         let tracks = [self.hearing.own_track(first, second), self.hearing.own_track(second, first)];
         let samples = first.len() / dyads;
         let waves = TensorData::new(tracks.concat(), [2 * dyads, samples]);
-        let own = encoder.features(Tensor::from_data(waves, &self.device));
+        let waves = Tensor::from_data(waves, &self.device);
+        let own = match encoder {
+            Encoder::Speech(speech) if !timbres.is_empty() => {
+                speech.forward_changed(waves, &|row, steps| timbre::change(timbres, row, steps))
+            }
+            _ => encoder.features(waves),
+        };
         let half = |person: usize| own.clone().narrow(0, person * dyads, dyads);
         let partner = Tensor::cat(vec![half(1), half(0)], 0);
         Ok([own, partner])

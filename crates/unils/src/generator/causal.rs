@@ -18,14 +18,14 @@ use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::bit_head::BitHead;
+use super::bit_head::{BitHead, BitWalk};
 use super::block::{Block, BlockPaths, VoiceContext};
 use super::model::{HEAD_NORM_EPSILON, VoiceEmbeddings};
 use super::stream::Constants;
 use super::{GeneratorConfig, Layout};
 use crate::codec::{Codec, CodecConfig, LONGEST_CLIP, Schedule, check_size};
 use crate::error::{Error, Result};
-use crate::nn::{LayerNorm, Linear, Loader, Rotary};
+use crate::nn::{LayerNorm, Linear, Loader, Rotary, values};
 
 /// Numbers of a style for each channel: mean, deviation, speed.
 pub const STYLE_ROWS: usize = 3;
@@ -361,6 +361,11 @@ impl CausalGenerator {
     /// Logits `(B, N L, 2C)` of all windows of a clip, pairs (bit 0, bit 1), with some branches of `paths[block]` left
     /// out as in training; an empty slice leaves none out.
     pub fn forward(&self, inputs: &CausalInputs, paths: &[BlockPaths]) -> Tensor<3> {
+        self.logits(self.after_blocks(inputs, paths), inputs.bits.clone())
+    }
+
+    /// Tokens of all windows of a clip after the last block, `(B, N L, D)`.
+    fn after_blocks(&self, inputs: &CausalInputs, paths: &[BlockPaths]) -> Tensor<3> {
         let mut x = self.embed(inputs);
         let device = x.device();
         let windows = inputs.sums.dims()[1] / self.layout.schedule.window();
@@ -379,7 +384,49 @@ impl CausalGenerator {
             let contexts = self.contexts(block, inputs.voices.as_ref(), Some(&heard));
             x = block.forward(x, &rotary, &mask, &contexts, deaf.clone(), paths.get(index));
         }
-        self.logits(x, inputs.bits.clone())
+        x
+    }
+
+    /// What the generator makes of each window of a clip after the true windows before it: bits `(B N, L, C)`, drawn
+    /// without guidance at a temperature of 1. `uniform` has a number from 0 to 1 for each of them, row-major. Of the
+    /// inputs' bits and coarser scales nothing is used.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn redraw(&self, inputs: &CausalInputs, uniform: &[f32]) -> Result<Tensor<3>> {
+        let quantizer = self.codec.quantizer();
+        let (schedule, width) = (&self.layout.schedule, quantizer.code_width());
+        let [batch, frames, _] = inputs.sums.dims();
+        let (windows, tokens) = (batch * frames / schedule.window(), schedule.tokens());
+        let walk = self.bit_head.as_ref().map(BitHead::walk).transpose()?;
+        let units = walk.as_ref().map_or(0, BitWalk::width);
+        let device = inputs.sums.device();
+        let tensor = |bits: &[f32]| {
+            Tensor::<3>::from_data(TensorData::new(bits.to_vec(), [windows, tokens, width]), &device)
+        };
+        let mut drawn = vec![0.0; windows * tokens * width];
+        for k in 0..schedule.scales().len() {
+            let accumulated_next = quantizer.accumulated_next(tensor(&drawn));
+            let x = self.after_blocks(&CausalInputs { accumulated_next, ..inputs.clone() }, &[]);
+            let (logits, hidden) = self.open_logits(x);
+            let logits = values(logits)?;
+            let mut hidden = hidden.map(values).transpose()?.unwrap_or_default();
+            for token in (0..windows).flat_map(|window| schedule.range(k).map(move |at| window * tokens + at))
+            {
+                for bit in 0..width {
+                    let at = token * width + bit;
+                    let heard = token * units..(token + 1) * units;
+                    let added = walk.as_ref().map_or(0.0, |walk| walk.logit(&hidden[heard.clone()], bit));
+                    let odds = logits[2 * at + 1] + added - logits[2 * at];
+                    let is_one = uniform[at] < 1.0 / (1.0 + (-odds).exp());
+                    drawn[at] = f32::from(u8::from(is_one));
+                    if let Some(walk) = &walk {
+                        walk.tell(&mut hidden[heard], bit, is_one);
+                    }
+                }
+            }
+        }
+        Ok(tensor(&drawn))
     }
 
     /// Keys and values of both voices for a block, or what it gets of absent ones.
