@@ -292,7 +292,8 @@ impl Trainer {
         )
     }
 
-    /// The loss on the validation split, with the averaged weights and nothing spoilt; `None` without such a split.
+    /// The loss on the validation split, with the averaged weights and nothing spoilt but the past, which is what a
+    /// face that runs freely will have; `None` without such a split. The parts' losses are told on a true past.
     ///
     /// # Errors
     /// What reading the split gives.
@@ -312,6 +313,7 @@ impl Trainer {
             cache_bytes: 1 << 26,
             ..LoaderOptions::new(rule, self.task.view)
         };
+        let spoiling = Spoiling { own_past: config.recipe.spoiling.own_past, ..Spoiling::none() };
         let batches = config.recipe.check_batches.max(1);
         let mut loader = Loader::new(Arc::clone(&self.store), options)?;
         let net = self.averaged()?;
@@ -321,7 +323,7 @@ impl Trainer {
         for _ in 0..batches {
             let batch = loader.next_batch()?;
             let mut masks = Masks::new(CHECK_SEED, batch.step, self.task.device());
-            let loss = self.task.loss(&net, &batch, &Spoiling::none(), &mut masks)?;
+            let loss = self.task.loss(&net, &batch, &spoiling, &mut masks)?;
             sum += f64::from(loss.total.into_scalar::<f32>());
             match &net {
                 Net::Speech(net) => {
