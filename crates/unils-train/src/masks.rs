@@ -32,7 +32,8 @@ pub struct Spoiling {
     /// Samples whose voice becomes [another one](crate::timbre): of a preset's own speech encoder.
     pub timbre: f64,
     /// Largest share of a sample's windows that later ones see as the generator itself would have made them; the share is
-    /// drawn for each sample. Of the block-causal layout: live, all that it sees is its own.
+    /// drawn for each sample. Of the block-causal layout: live, all that it sees is its own. This is scheduled sampling
+    /// (arXiv 1506.03099) in one pass (arXiv 1906.07651).
     pub own_past: f64,
 }
 
@@ -191,5 +192,22 @@ impl Masks {
             BlockPaths { self_attention: branch(), own: branch(), partner: branch(), feed_forward: branch() }
         });
         blocks.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_past_of_its_own_is_a_share_of_each_sample() {
+        let draw = || Masks::new(3, 5, &Device::flex()).own_past(400, 100, 0.6).into_data();
+        let made: Vec<f32> = draw().iter().collect();
+        let shares: Vec<f32> = made.chunks(100).map(|sample| sample.iter().sum::<f32>() / 100.0).collect();
+        let mean = shares.iter().sum::<f32>() / 400.0;
+        assert!((mean - 0.3).abs() < 0.03, "{mean}");
+        assert!(shares.iter().all(|share| *share < 0.8), "{shares:?}");
+        assert!(shares.iter().any(|share| *share < 0.15) && shares.iter().any(|share| *share > 0.45));
+        assert_eq!(made, draw().iter().collect::<Vec<f32>>());
     }
 }
