@@ -178,8 +178,9 @@ pub(crate) fn step_causal(
             let mut made = rows.next().unwrap_or_default().to_vec();
             for frame in made.chunks_exact_mut(space.width()) {
                 blinks.iter().for_each(|&lid| frame[lid] *= gain);
-                add_rest(frame, rest, space);
+                frame.iter_mut().zip(rest).for_each(|(value, rest)| *value += rest);
                 session.filters[participant].iter_mut().for_each(|filter| filter.apply(frame));
+                keep_in_range(frame, space);
             }
             motion.extend(made);
         }
@@ -228,10 +229,9 @@ fn hear(
     generator.hear(&mut streams, &voices)
 }
 
-/// Adds a rest pose to a frame; coefficients stay in their range.
-fn add_rest(frame: &mut [f32], rest: &[f32], space: Space) {
-    for ((value, rest), channel) in frame.iter_mut().zip(rest).zip(space.channels()) {
-        *value += rest;
+/// Keeps a frame's coefficients in their range: rest poses, and filters behind sudden ends, lead out of it.
+fn keep_in_range(frame: &mut [f32], space: Space) {
+    for (value, channel) in frame.iter_mut().zip(space.channels()) {
         if channel.unit == Unit::Coefficient {
             *value = value.clamp(channel.range.0, channel.range.1);
         }
