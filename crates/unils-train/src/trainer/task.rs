@@ -135,7 +135,7 @@ pub(super) fn check_part_weights(config: &RunConfig) -> Result<()> {
     }
 }
 
-/// Checks that what is spoilt of other presets' stages is not asked of this one.
+/// Refuses what a model cannot have spoilt: timbres without an encoder for them, a past where no window sees many.
 pub(super) fn check_spoiling(config: &RunConfig) -> Result<()> {
     let RunConfig { stage, model, recipe, .. } = config;
     let fault = |name: &str, what| Err(Error::config(name, what).with_hint("set it to 0"));

@@ -1,8 +1,9 @@
-//! A low-pass filter for channels that move slowly: the head.
+//! A low-pass filter for channels that tremble: the head, and the mouth where windows meet.
 //!
 //! A code of few bits makes a slow movement tremble. The head of a person has little power above 3.5 Hz (nods are at
 //! 1.5 to 3), so what is above is taken out of it, causally: a Butterworth filter of second order, which delays by about
-//! `0.22 / cut-off` seconds and overshoots a step by 4 %.
+//! `0.22 / cut-off` seconds (less near half of the frame rate) and overshoots a step by 4 %: values with bounds need them
+//! kept behind it.
 
 /// The filter of some channels of one stream; begins at rest at the first frame's values.
 #[derive(Debug, Clone)]
