@@ -4,7 +4,9 @@
 //!
 //! * its frequencies by a factor, as a longer or shorter vocal tract does (Jaitly & Hinton 2013, vocal tract length
 //!   perturbation);
-//! * its spectrum by a smooth curve, as another larynx, synthesiser or microphone does.
+//! * its spectrum by a smooth curve, as another larynx, synthesiser or microphone does;
+//! * and it loses bands, so that no band alone tells a sound (Park et al. 2019, SpecAugment). Not times: a short silence
+//!   is what is heard of closed lips.
 
 use unils::encoder::LogMel;
 
@@ -14,6 +16,12 @@ const LARGEST_STRETCH: f64 = 0.175;
 const BENDS: usize = 6;
 /// Most decibels that the curve adds or takes away.
 const MOST_DB: f64 = 9.0;
+/// Gaps in the spectrum.
+const GAPS: usize = 2;
+/// Most bands of a gap.
+const WIDEST_GAP: f64 = 12.0;
+/// What a gap takes away of its bands, in decibels: with the voice's level at 0 most of what is told apart.
+const GAP_DB: f64 = 40.0;
 
 /// How one clip's voice is changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,14 +34,25 @@ pub struct Timbre {
 
 impl Timbre {
     /// Numbers that a timbre is drawn from.
-    pub const DRAWS: usize = 1 + BENDS;
+    pub const DRAWS: usize = 1 + BENDS + 2 * GAPS;
 
     /// The timbre of [`Timbre::DRAWS`] numbers, each uniform in 0..1; at one half nothing is changed.
     pub fn of(draws: &[f64]) -> Self {
-        let (stretch, bends) = draws.split_at(1);
-        Self::new(((2.0 * stretch[0] - 1.0) * LARGEST_STRETCH).exp(), |bend| {
-            (2.0 * bends[bend] - 1.0) * MOST_DB
-        })
+        let (stretch, draws) = draws.split_at(1);
+        let (bends, gaps) = draws.split_at(BENDS);
+        let stretch = ((2.0 * stretch[0] - 1.0) * LARGEST_STRETCH).exp();
+        let mut timbre = Self::new(stretch, |bend| (2.0 * bends[bend] - 1.0) * MOST_DB);
+        for gap in gaps.chunks_exact(2) {
+            let width = ((2.0 * gap[0] - 1.0).abs() * WIDEST_GAP).round() as usize;
+            timbre.leave_out((gap[1] * (LogMel::BANDS - width) as f64) as usize, width);
+        }
+        timbre
+    }
+
+    /// Takes `width` bands away.
+    fn leave_out(&mut self, first: usize, width: usize) {
+        let gap = self.added.iter_mut().skip(first).take(width);
+        gap.for_each(|added| *added -= LogMel::of_decibels(GAP_DB));
     }
 
     /// A timbre whose frequencies are `stretch` times as high, with so many decibels at each bend.
@@ -115,6 +134,27 @@ mod tests {
                 assert_ne!(loudest(moved), loudest(&tone(hz)[..LogMel::BANDS]));
             }
         }
+    }
+
+    #[test]
+    fn gaps_take_their_bands_and_no_others() {
+        let lost = |gaps: [f64; 4]| {
+            let mut draws = [0.5; Timbre::DRAWS];
+            draws[1 + BENDS..].copy_from_slice(&gaps);
+            let mut bands = [0.0; LogMel::BANDS];
+            Timbre::of(&draws).apply(&mut bands);
+            let db = |value: &f32| f64::from((value / LogMel::of_decibels(1.0)).round());
+            bands.iter().map(db).collect::<Vec<f64>>()
+        };
+        // The widest at the bottom; none, wherever.
+        let bottom = lost([0.0, 0.0, 0.5, 0.9]);
+        assert!(bottom[..12].iter().all(|&db| db == -GAP_DB) && bottom[12..].iter().all(|&db| db == 0.0));
+        // Half as wide at the top, where two lie on each other.
+        let top = lost([0.75, 0.9999, 0.75, 0.9999]);
+        assert!(
+            top[74..].iter().all(|&db| db == -2.0 * GAP_DB) && top[..74].iter().all(|&db| db == 0.0),
+            "{top:?}"
+        );
     }
 
     #[test]

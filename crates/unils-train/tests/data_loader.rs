@@ -10,7 +10,7 @@
 
 mod data_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -174,6 +174,22 @@ fn an_epoch_uses_every_clip_once() {
     }
     assert_eq!(counts.len(), 14);
     assert!(counts.values().all(|&times| times == 2), "{counts:?}");
+}
+
+#[test]
+fn the_first_recordings_alone_may_be_used() {
+    let of = |recordings| {
+        let store = Arc::new(Memory::new(&[101, 150, 333, 201], &[]));
+        let mut loader = Loader::new(store, LoaderOptions { recordings, ..options(4, 1) }).unwrap();
+        let batches: Vec<Batch> = (0..7).map(|_| loader.next_batch().unwrap()).collect();
+        let sources = batches.iter().flat_map(|batch| &batch.sources);
+        let used: BTreeSet<usize> = sources.map(|(item, _)| item.entry).collect();
+        (loader.epoch_clips(), used)
+    };
+    // Those that are too short do not count.
+    assert_eq!(of(1), (3, BTreeSet::from([1])));
+    assert_eq!(of(2), (3 + 7, BTreeSet::from([1, 2])));
+    assert_eq!(of(9), of(0));
 }
 
 #[test]

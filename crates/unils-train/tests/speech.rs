@@ -136,7 +136,7 @@ fn the_conversational_model_carries_its_encoder() {
         assert!(model.reports().iter().all(|(_, report)| report.unused.is_empty()), "{:?}", model.reports());
     }
     let copy = folder.at("copy.safetensors");
-    let options = unils::model::ConvertOptions { half: true, preset: None };
+    let options = unils::model::ConvertOptions { half: true, ..Default::default() };
     let report = unils::model::convert(&checkpoint("dual").unwrap(), &copy, &options).unwrap();
     assert!(report.report.unused.is_empty());
     Model::open(&ModelFiles { checkpoint: copy, ..ModelFiles::default() }, DeviceKind::Cpu).unwrap();

@@ -16,7 +16,7 @@ use unils::audio::{Conversation, MODEL_RATE};
 use unils::checkpoint::{Dtype, StoredAs, TensorFile, write_safetensors};
 use unils::device::DeviceKind;
 use unils::generator::Sampling;
-use unils::model::{ConvertOptions, Model, ModelFiles, convert};
+use unils::model::{Blend, ConvertOptions, Model, ModelFiles, convert};
 use unils::motion::{FPS, Motion, MotionMeta, Space};
 use unils::session::Controls;
 
@@ -162,7 +162,7 @@ fn a_converted_checkpoint_gives_the_same_motion() {
     let before = run(&model(), tracks(&golden), &greedy());
     for half in [false, true] {
         let checkpoint = scratch.path(&format!("half-{half}.safetensors"));
-        let options = ConvertOptions { half, preset: None };
+        let options = ConvertOptions { half, ..ConvertOptions::default() };
         let report = convert(&files().checkpoint, &checkpoint, &options).unwrap();
         assert!(report.report.unused.is_empty());
         assert_eq!(&report.config, model().config());
@@ -211,17 +211,43 @@ fn a_value_beyond_half_precision_is_refused_by_name() {
     let name = "logits_head.1.weight";
     let source = own_form(&scratch, |text| text, (name, 70_000.0));
     let target = scratch.path("half.safetensors");
-    let error = convert(&source, &target, &ConvertOptions { half: true, preset: None }).unwrap_err();
+    let error =
+        convert(&source, &target, &ConvertOptions { half: true, ..ConvertOptions::default() }).unwrap_err();
     assert!(error.to_string().contains(name) && error.to_string().contains("70000"), "{error}");
     assert!(error.hint().unwrap().contains("--half"), "{error}");
     // Neither the weights nor their configuration.
     assert_eq!(std::fs::read_dir(scratch.folder()).unwrap().count(), 2);
     // A vector stays in single precision and may hold it; small deviations are kept to the last bit.
     let source = own_form(&scratch, |text| text, ("base_codec.motion_std", 1e-9));
-    convert(&source, &target, &ConvertOptions { half: true, preset: None }).unwrap();
+    convert(&source, &target, &ConvertOptions { half: true, ..ConvertOptions::default() }).unwrap();
     let half = TensorFile::open(&target).unwrap();
     assert_eq!(half.read_f32("base_codec.motion_std").unwrap()[0], 1e-9);
     assert_eq!(half.info(name).unwrap().dtype, Dtype::F16);
+}
+
+#[test]
+fn weights_between_two_checkpoints() {
+    let scratch = Scratch::new("blend");
+    let name = "logits_head.1.weight";
+    let with = own_form(&scratch, |text| text, (name, 9.0));
+    let first = TensorFile::open(files().checkpoint).unwrap().read_f32(name).unwrap();
+    let target = scratch.path("mixed.safetensors");
+    let mixed = |with: &std::path::Path, share: f64| {
+        let blend = Some(Blend { with: with.to_owned(), share });
+        convert(&files().checkpoint, &target, &ConvertOptions { blend, ..ConvertOptions::default() })
+    };
+    for share in [0.0, 0.25, 1.0] {
+        mixed(&with, share).unwrap();
+        let values = TensorFile::open(&target).unwrap().read_f32(name).unwrap();
+        assert!((f64::from(values[0] - first[0]) - share * f64::from(9.0 - first[0])).abs() < 1e-5);
+        assert_eq!(values[1..], first[1..]);
+    }
+    std::fs::remove_file(&target).unwrap();
+    std::fs::remove_file(target.with_extension("toml")).unwrap();
+    let stranger = mixed(&fixture("checkpoints/codec_tiny.pt"), 0.5).unwrap_err();
+    assert!(stranger.to_string().contains("to mix in") && stranger.hint().is_some(), "{stranger}");
+    assert!(matches!(mixed(&with, 1.5), Err(Error::Argument(_))));
+    assert!(!target.exists() && !target.with_extension("toml").exists());
 }
 
 #[test]

@@ -245,7 +245,9 @@ Examples:
   unils convert unils.pt unils.safetensors
       writes unils.safetensors and unils.toml
   unils convert unils.pt unils.safetensors --half
-      half the size, about three digits";
+      half the size, about three digits
+  unils convert runs/a/last.safetensors mixed.safetensors --blend runs/b/last.safetensors --share 0.35
+      weights between those of two trainings that began as one";
 
 /// Arguments of `unils convert`.
 #[derive(Debug, Args)]
@@ -261,6 +263,12 @@ pub struct Convert {
     /// Sizes to use instead of the checkpoint's description
     #[arg(long, value_parser = PossibleValuesParser::new(ModelConfig::preset_names()))]
     pub preset: Option<String>,
+    /// Another checkpoint of the same model, whose weights are mixed in
+    #[arg(long, value_name = "FILE")]
+    pub blend: Option<PathBuf>,
+    /// How much of that one, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.5, requires = "blend")]
+    pub share: f64,
 }
 
 const FETCH_EXAMPLES: &str = "\

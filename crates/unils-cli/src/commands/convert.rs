@@ -1,6 +1,6 @@
 //! `unils convert`: checkpoints of others into our own form.
 
-use unils::model::{ConvertOptions, convert};
+use unils::model::{Blend, ConvertOptions, convert};
 
 use super::Context;
 use crate::args::Convert;
@@ -8,7 +8,8 @@ use crate::output::{self, Facts};
 
 /// Converts and prints what was written.
 pub fn run(arguments: &Convert, context: Context) -> anyhow::Result<()> {
-    let options = ConvertOptions { half: arguments.half, preset: arguments.preset.clone() };
+    let blend = arguments.blend.clone().map(|with| Blend { with, share: arguments.share });
+    let options = ConvertOptions { half: arguments.half, preset: arguments.preset.clone(), blend };
     context.reporter.note(format_args!("converting {}", arguments.source.display()));
     let report = convert(&arguments.source, &arguments.target, &options)?;
     if context.is_json {

@@ -9,7 +9,7 @@
 //! takes from the channels in turn. Memory: the cache's budget, `prefetch + 1` batches, and one decoded recording
 //! a worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -55,6 +55,8 @@ pub struct LoaderOptions {
     pub view: View,
     /// The part of the data, usually [`Split::Train`].
     pub split: Split,
+    /// Recordings that are used, the first that the rule keeps; 0 takes all.
+    pub recordings: usize,
     /// Samples of a batch (of this shard's).
     pub batch: usize,
     /// Seed of order and starts.
@@ -78,6 +80,7 @@ impl LoaderOptions {
             rule,
             view,
             split: Split::Train,
+            recordings: 0,
             batch: 64,
             seed: 0,
             workers: 2,
@@ -297,8 +300,17 @@ impl Loader {
 /// # Errors
 /// [`Error::Motion`] if there are none.
 pub(crate) fn items_of(store: &dyn Store, options: &LoaderOptions) -> Result<Vec<Item>> {
-    let LoaderOptions { rule, view, split, .. } = options;
-    let items = rule.items(store.entries(), *split, *view);
+    let LoaderOptions { rule, view, split, recordings, .. } = options;
+    let mut items = rule.items(store.entries(), *split, *view);
+    if *recordings > 0 {
+        let mut used = BTreeSet::new();
+        items.retain(|item| {
+            if used.len() < *recordings {
+                used.insert(item.entry);
+            }
+            used.contains(&item.entry)
+        });
+    }
     if !items.is_empty() && u32::try_from(items.len()).is_ok() {
         return Ok(items);
     }

@@ -53,7 +53,8 @@ impl Trainer {
         let store = open_data(&config)?;
         let (rule, view) =
             (task::rule(config.stage, &config.model, &config.recipe), task::view(config.stage));
-        items_of(store.as_ref(), &LoaderOptions::new(rule, view))?;
+        let recordings = config.recipe.recordings;
+        items_of(store.as_ref(), &LoaderOptions { recordings, ..LoaderOptions::new(rule, view) })?;
         let handover = Handover::of(config.stage, config.single_stage);
         let source = match (handover, &config.from) {
             (Handover::Nothing, _) if config.stage == Stage::Speech => Start::fresh(None, config.seed),
@@ -141,6 +142,7 @@ impl Trainer {
         };
         let store = open_data(&config)?;
         let loading = LoaderOptions {
+            recordings: recipe.recordings,
             batch: recipe.batch,
             seed: config.seed,
             workers: options.workers,

@@ -17,12 +17,46 @@ use crate::file::AtomicFile;
 use crate::nn::{LoadReport, Loader};
 
 /// How a checkpoint is converted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConvertOptions {
     /// Stores matrices in half precision; norms, biases and motion statistics stay as they are.
     pub half: bool,
     /// Preset whose sizes count instead of the checkpoint's description.
     pub preset: Option<String>,
+    /// Another checkpoint whose weights are mixed in.
+    pub blend: Option<Blend>,
+}
+
+/// Weights between those of two checkpoints. Where one was trained on from the other, or both from a third, what lies
+/// between is often better than either (Wortsman et al. 2022, model soups); of strangers nothing comes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blend {
+    /// The other checkpoint, of the same tensors.
+    pub with: PathBuf,
+    /// How much of it, 0 to 1.
+    pub share: f64,
+}
+
+impl Blend {
+    fn open(&self) -> Result<TensorFile> {
+        if !(0.0..=1.0).contains(&self.share) {
+            return Err(Error::argument("share", format!("expected 0 to 1, got {}", self.share)));
+        }
+        TensorFile::open(&self.with)
+    }
+
+    /// The tensor between those of the two files.
+    fn mix(&self, mut values: Vec<f32>, other: &TensorFile, spec: &TensorSpec) -> Result<Vec<f32>> {
+        if other.info(&spec.name).map(|info| info.shape) != Some(spec.shape.clone()) {
+            let what = format!("no tensor {} of shape {:?} to mix in", spec.name, spec.shape);
+            return Err(Error::checkpoint(self.with.display(), what)
+                .with_hint("both checkpoints must be of one model, as two trainings from one start are"));
+        }
+        for (value, other) in values.iter_mut().zip(other.read_f32(&spec.name)?) {
+            *value = ((1.0 - self.share) * f64::from(*value) + self.share * f64::from(other)) as f32;
+        }
+        Ok(values)
+    }
 }
 
 /// What a conversion wrote.
@@ -40,12 +74,13 @@ pub struct ConvertReport {
     pub bytes: u64,
 }
 
-/// Converts a released checkpoint (codec, audio-free or dual-track) to `target` (ending `.safetensors`) and a
+/// Converts a checkpoint (codec, audio-free or dual-track) to `target` (ending `.safetensors`) and a
 /// TOML of the same name. The model is built once from the source, so that what is written is known to load.
 ///
 /// # Errors
-/// As [`super::Model::open`], and [`Error::Argument`] for a target of another ending, and naming the tensor for a
-/// value beyond half precision. Nothing is left half written.
+/// As [`super::Model::open`], and [`Error::Argument`] for a target of another ending, a share out of range, and naming the
+/// tensor for a value beyond half precision; [`Error::Checkpoint`] where the other checkpoint's tensors are not the same.
+/// Nothing is left half written.
 pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result<ConvertReport> {
     if target.extension().is_none_or(|ending| ending != "safetensors") {
         return Err(Error::argument(target.display(), "expected a name ending in .safetensors"));
@@ -53,6 +88,7 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
     let file = TensorFile::open(source)?;
     let config = describe(&file, options.preset.as_deref())?;
     let report = load_once(&file, &config)?;
+    let blend = options.blend.as_ref().map(|blend| Ok((blend, blend.open()?))).transpose()?;
     let is_own = config.own_encoder().is_some();
     let is_kept = |name: &&str| {
         (is_own || !is_encoder_tensor(name)) && report.unused.iter().all(|unused| unused != name)
@@ -72,9 +108,11 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
         ("program".to_owned(), format!("unils {}", env!("CARGO_PKG_VERSION"))),
         ("source".to_owned(), source.file_name().unwrap_or_default().to_string_lossy().into_owned()),
     ]);
-    write_tensors(target, &specs, &notes, |_, spec| match file.borrow_f32(&spec.name) {
-        Some(values) => stored_as(spec, values),
-        None => Ok(Cow::Owned(stored_as(spec, &file.read_f32(&spec.name)?)?.into_owned())),
+    let stored = |spec: &TensorSpec, values: Vec<f32>| Ok(Cow::Owned(stored_as(spec, &values)?.into_owned()));
+    write_tensors(target, &specs, &notes, |_, spec| match (&blend, file.borrow_f32(&spec.name)) {
+        (Some((blend, other)), _) => stored(spec, blend.mix(file.read_f32(&spec.name)?, other, spec)?),
+        (None, Some(values)) => stored_as(spec, values),
+        (None, None) => stored(spec, file.read_f32(&spec.name)?),
     })?;
     config_file.commit()?;
     let bytes = std::fs::metadata(target).map_err(|error| Error::io("read", target, error))?.len();

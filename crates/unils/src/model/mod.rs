@@ -26,7 +26,7 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor};
 
 pub use config::{EncoderConfig, EncoderKind, EncoderWeights, ModelConfig};
-pub use convert::{ConvertOptions, ConvertReport, convert};
+pub use convert::{Blend, ConvertOptions, ConvertReport, convert};
 
 use crate::checkpoint::TensorFile;
 use crate::codec::Codec;
