@@ -72,7 +72,8 @@ pub struct StageRecipe {
     pub steps: u64,
     /// Samples of a step on each device: clips of one person, or dyads of which both people are predicted.
     pub batch: usize,
-    /// Recordings of the training split that are learnt from, the first in the data's order; 0 takes all.
+    /// Recordings of the training split that are learnt from, the first in the data's order; 0 takes all. Statistics of
+    /// motion are of all in any case.
     #[serde(default)]
     pub recordings: usize,
     /// Frames of a clip, for a block-causal model, whose clips hold many windows; others take a window.

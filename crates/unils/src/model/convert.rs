@@ -38,24 +38,23 @@ pub struct Blend {
 }
 
 impl Blend {
-    fn open(&self) -> Result<TensorFile> {
+    /// Opens the other checkpoint, of which a model of that configuration can be built.
+    fn open(&self, config: &ModelConfig) -> Result<TensorFile> {
         if !(0.0..=1.0).contains(&self.share) {
             return Err(Error::argument("share", format!("expected 0 to 1, got {}", self.share)));
         }
-        TensorFile::open(&self.with)
+        let file = TensorFile::open(&self.with)?;
+        load_once(&file, config).map_err(|error| {
+            error.with_hint("both checkpoints must be of one model, as two trainings from one start are")
+        })?;
+        Ok(file)
     }
 
-    /// The tensor between those of the two files.
-    fn mix(&self, mut values: Vec<f32>, other: &TensorFile, spec: &TensorSpec) -> Result<Vec<f32>> {
-        if other.info(&spec.name).map(|info| info.shape) != Some(spec.shape.clone()) {
-            let what = format!("no tensor {} of shape {:?} to mix in", spec.name, spec.shape);
-            return Err(Error::checkpoint(self.with.display(), what)
-                .with_hint("both checkpoints must be of one model, as two trainings from one start are"));
-        }
-        for (value, other) in values.iter_mut().zip(other.read_f32(&spec.name)?) {
+    fn mix(&self, mut values: Vec<f32>, other: Vec<f32>) -> Vec<f32> {
+        for (value, other) in values.iter_mut().zip(other) {
             *value = ((1.0 - self.share) * f64::from(*value) + self.share * f64::from(other)) as f32;
         }
-        Ok(values)
+        values
     }
 }
 
@@ -79,7 +78,7 @@ pub struct ConvertReport {
 ///
 /// # Errors
 /// As [`super::Model::open`], and [`Error::Argument`] for a target of another ending, a share out of range, and naming the
-/// tensor for a value beyond half precision; [`Error::Checkpoint`] where the other checkpoint's tensors are not the same.
+/// tensor for a value beyond half precision.
 /// Nothing is left half written.
 pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result<ConvertReport> {
     if target.extension().is_none_or(|ending| ending != "safetensors") {
@@ -88,7 +87,7 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
     let file = TensorFile::open(source)?;
     let config = describe(&file, options.preset.as_deref())?;
     let report = load_once(&file, &config)?;
-    let blend = options.blend.as_ref().map(|blend| Ok((blend, blend.open()?))).transpose()?;
+    let blend = options.blend.as_ref().map(|blend| Ok((blend, blend.open(&config)?))).transpose()?;
     let is_own = config.own_encoder().is_some();
     let is_kept = |name: &&str| {
         (is_own || !is_encoder_tensor(name)) && report.unused.iter().all(|unused| unused != name)
@@ -110,7 +109,9 @@ pub fn convert(source: &Path, target: &Path, options: &ConvertOptions) -> Result
     ]);
     let stored = |spec: &TensorSpec, values: Vec<f32>| Ok(Cow::Owned(stored_as(spec, &values)?.into_owned()));
     write_tensors(target, &specs, &notes, |_, spec| match (&blend, file.borrow_f32(&spec.name)) {
-        (Some((blend, other)), _) => stored(spec, blend.mix(file.read_f32(&spec.name)?, other, spec)?),
+        (Some((blend, other)), _) => {
+            stored(spec, blend.mix(file.read_f32(&spec.name)?, other.read_f32(&spec.name)?))
+        }
         (None, Some(values)) => stored_as(spec, values),
         (None, None) => stored(spec, file.read_f32(&spec.name)?),
     })?;
