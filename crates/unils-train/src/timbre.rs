@@ -44,7 +44,7 @@ impl Timbre {
         let mut timbre = Self::new(stretch, |bend| (2.0 * bends[bend] - 1.0) * MOST_DB);
         for gap in gaps.chunks_exact(2) {
             let width = ((2.0 * gap[0] - 1.0).abs() * WIDEST_GAP).round() as usize;
-            timbre.leave_out((gap[1] * (LogMel::BANDS - width) as f64) as usize, width);
+            timbre.leave_out((gap[1] * (LogMel::BANDS - width + 1) as f64) as usize, width);
         }
         timbre
     }
