@@ -34,7 +34,7 @@ pub struct Ablate {
     #[arg(long, value_name = "FILE")]
     pub metadata: Option<PathBuf>,
     /// Folder for all runs, reports and the table
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, alias = "output", value_name = "FOLDER")]
     pub out: PathBuf,
     /// Only these variants
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]

@@ -42,7 +42,7 @@ docs/corpus.md says what is made, after which literature, and under which licenc
 #[command(after_help = BUILD_EXAMPLES)]
 pub struct CorpusBuild {
     /// Folder of the corpus: made if it is not there, gone on with if it is
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, alias = "out", value_name = "FOLDER")]
     pub output: PathBuf,
     /// Length of the whole, about
     #[arg(long, value_name = "H", default_value_t = 10.0, value_parser = hours)]
@@ -62,7 +62,7 @@ pub struct CorpusPreview {
     /// Folder of the corpus
     pub corpus: PathBuf,
     /// Folder to write NAME.mp4 and NAME.png to
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, alias = "out", value_name = "FOLDER")]
     pub output: PathBuf,
     /// Recordings to show, from the first on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]

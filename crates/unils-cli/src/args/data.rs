@@ -48,7 +48,7 @@ pub struct DataImport {
     #[arg(required_unless_present = "manifest", value_name = "SOURCE")]
     pub source: Option<PathBuf>,
     /// Folder of the corpus: made if it is not there, gone on with if it is
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, alias = "out", value_name = "FOLDER")]
     pub output: PathBuf,
     /// Bits a sample of the audio: 24 where 16 would lose something [default: always 16]
     #[arg(long)]
@@ -145,7 +145,7 @@ pub struct DataStats {
     #[command(flatten)]
     pub store: StoreArguments,
     /// File to write, in the release's form (JSON)
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     pub output: PathBuf,
     /// Split that is measured
     #[arg(long, default_value = "train", value_parser = split)]

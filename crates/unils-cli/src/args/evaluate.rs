@@ -38,7 +38,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     pub metadata: Option<PathBuf>,
     /// File to write: .json (all scores) or .md (tables); may be repeated
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short, long = "output", alias = "out", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
     /// Print the paper's numbers beside ours
     #[arg(long, value_enum, value_name = "WHAT")]

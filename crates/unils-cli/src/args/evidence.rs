@@ -28,7 +28,7 @@ pub struct Evidence {
     #[arg(long, value_name = "FILE[,FILE]", value_delimiter = ' ')]
     pub talk: Vec<String>,
     /// File to write: .md (tables) or .json; may be repeated
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short, long = "output", alias = "out", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
     /// Which of its recordings; settings are chosen on others than those that are reported
     #[arg(long, default_value = "test", value_parser = split)]

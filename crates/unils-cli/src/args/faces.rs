@@ -68,7 +68,7 @@ pub struct Render {
     /// Motion file: .npz, .npy, .csv, .json, or a table of Live Link Face
     pub motion: PathBuf,
     /// File to write, as of `unils animate`; may be repeated
-    #[arg(short, long = "output", required = true, value_name = "FILE")]
+    #[arg(short, long = "output", alias = "out", required = true, value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
     #[command(flatten)]
     pub voices: VoiceArguments,
@@ -97,7 +97,7 @@ pub struct Plot {
     /// Motion file
     pub motion: PathBuf,
     /// Picture to write: .svg or .png; may be repeated
-    #[arg(short, long = "output", required = true, value_name = "FILE")]
+    #[arg(short, long = "output", alias = "out", required = true, value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
     #[command(flatten)]
     pub voices: VoiceArguments,
@@ -120,7 +120,7 @@ pub struct Fit {
     /// Head with ARKit's shapes: a or b (our own), .glb, .gltf or .npz
     pub head: String,
     /// File to write, ending in .safetensors
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     pub output: PathBuf,
     /// Vertex i of the one model is vertex i of the other: do not look for correspondences
     #[arg(long)]

@@ -110,7 +110,7 @@ pub struct Animate {
     pub inputs: Vec<PathBuf>,
     /// File to write: .mp4, .gif, .png, .glb (faces), .npz, .npy, .csv, .json (numbers), .livelink.csv; may be
     /// repeated
-    #[arg(short, long = "output", required = true, value_name = "FILE")]
+    #[arg(short, long = "output", alias = "out", required = true, value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
     #[command(flatten)]
     pub faces: FaceArguments,

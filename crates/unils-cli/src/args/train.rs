@@ -28,7 +28,7 @@ pub struct Train {
     #[arg(value_enum, value_name = "STAGE")]
     pub stage: StageName,
     /// Folder of the run: configuration, metrics, checkpoints, samples
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, alias = "output", value_name = "FOLDER")]
     pub out: PathBuf,
     /// Go on with the run in that folder
     #[arg(long)]
