@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod face_loss;
 pub mod loss;
 pub mod masks;
+pub mod noise;
 pub mod optim;
 pub mod plan;
 pub mod recipe;

@@ -6,11 +6,13 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use unils::codec::Schedule;
 use unils::generator::BlockPaths;
 
 use crate::data::Shard;
+use crate::noise::Noise;
 use crate::timbre::Timbre;
 
 /// How much is left out or spoilt; all shares from 0 to 1.
@@ -31,6 +33,8 @@ pub struct Spoiling {
     pub level: f64,
     /// Samples whose voice becomes [another one](crate::timbre): of a preset's own speech encoder.
     pub timbre: f64,
+    /// Samples that are heard in [noise](crate::noise): of a preset's own speech encoder.
+    pub noise: f64,
     /// Largest share of a sample's windows that later ones see as the generator itself would have made them; the share is
     /// drawn for each sample. Of the block-causal layout: live, all that it sees is its own. This is scheduled sampling
     /// (arXiv 1506.03099) in one pass (arXiv 1906.07651).
@@ -47,6 +51,7 @@ impl Default for Spoiling {
             paths: 0.1,
             level: 0.0,
             timbre: 0.0,
+            noise: 0.0,
             own_past: 0.0,
         }
     }
@@ -63,6 +68,7 @@ impl Spoiling {
             paths: 0.0,
             level: 0.0,
             timbre: 0.0,
+            noise: 0.0,
             own_past: 0.0,
         }
     }
@@ -145,9 +151,26 @@ impl Masks {
 
     /// What each sample's voice becomes; none where it stays as it is.
     pub fn timbres(&mut self, batch: usize, share: f64) -> Vec<Option<Timbre>> {
-        let draws = self.rows(batch, 1 + Timbre::DRAWS, |draw| draw);
-        let timbre = |draws: &[f64]| (draws[0] < share).then(|| Timbre::of(&draws[1..]));
-        draws.chunks_exact(1 + Timbre::DRAWS).map(timbre).collect()
+        self.some(batch, share, Timbre::DRAWS, Timbre::of)
+    }
+
+    /// The noise that is added to each sample's audio, row after row, `batch` of them.
+    pub fn add_noise(&mut self, audio: &mut [f32], batch: usize, share: f64) {
+        let noises = self.some(batch, share, Noise::DRAWS, Noise::of);
+        let rows = audio.par_chunks_exact_mut((audio.len() / batch.max(1)).max(1));
+        rows.zip(noises).for_each(|(voice, noise)| noise.iter().for_each(|noise| noise.add(voice)));
+    }
+
+    /// For a share of the samples something that is made of so many draws.
+    fn some<T>(
+        &mut self,
+        batch: usize,
+        share: f64,
+        count: usize,
+        of: impl Fn(&[f64]) -> T,
+    ) -> Vec<Option<T>> {
+        let draws = self.rows(batch, 1 + count, |draw| draw);
+        draws.chunks_exact(1 + count).map(|draws| (draws[0] < share).then(|| of(&draws[1..]))).collect()
     }
 
     /// `count` numbers from 0 to 1 for each sample.

@@ -249,6 +249,7 @@ impl StageRecipe {
             ("spoiling.paths", self.spoiling.paths),
             ("spoiling.level", self.spoiling.level),
             ("spoiling.timbre", self.spoiling.timbre),
+            ("spoiling.noise", self.spoiling.noise),
             ("spoiling.own_past", self.spoiling.own_past),
             ("adapter.dropout", self.adapter.dropout),
         ];

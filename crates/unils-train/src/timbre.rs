@@ -3,8 +3,10 @@
 //! Synthesisers have few voices. A [`Timbre`] moves a voice's log-mel energies, mouth and sounds staying what they were:
 //!
 //! * its frequencies by a factor, as a longer or shorter vocal tract does (Jaitly & Hinton 2013, vocal tract length
-//!   perturbation);
+//!   perturbation), and low, middle and high ones by a little more or less: people's mouths and throats differ in
+//!   proportion too, so that one vowel's formants do not all scale by the same factor (Fant 1975);
 //! * its spectrum by a smooth curve, as another larynx, synthesiser or microphone does;
+//! * its formants' height over the valleys between, which synthesisers draw too sharp or too flat;
 //! * and it loses bands, so that no band alone tells a sound (Park et al. 2019, SpecAugment). Not times: a short silence
 //!   is what is heard of closed lips.
 
@@ -12,10 +14,18 @@ use unils::encoder::LogMel;
 
 /// Largest change of the frequencies, either way, as a logarithm: 0.84 to 1.19.
 const LARGEST_STRETCH: f64 = 0.175;
+/// Where factors of their own apply, evenly spaced over the bands, the ends among them, and blend between.
+const REGIONS: usize = 4;
+/// Largest change of a region's frequencies beside that of all, either way, as a logarithm.
+const LARGEST_OWN: f64 = 0.08;
 /// Bends of the curve, evenly spaced over the bands, its ends among them.
 const BENDS: usize = 6;
 /// Most decibels that the curve adds or takes away.
 const MOST_DB: f64 = 9.0;
+/// Largest change of the formants' height, either way, as a logarithm: 0.67 to 1.49 times as many decibels.
+const LARGEST_RELIEF: f64 = 0.4;
+/// Bands to each side whose mean a formant rises over.
+const AROUND: usize = 6;
 /// Gaps in the spectrum.
 const GAPS: usize = 2;
 /// Most bands of a gap.
@@ -30,20 +40,27 @@ pub struct Timbre {
     from: Vec<f32>,
     /// Of each band, what is added to its energy, in the features' unit.
     added: Vec<f32>,
+    /// How much farther from the mean of the bands around it each band lies than it did.
+    relief: f32,
 }
 
 impl Timbre {
     /// Numbers that a timbre is drawn from.
-    pub const DRAWS: usize = 1 + BENDS + 2 * GAPS;
+    pub const DRAWS: usize = 1 + REGIONS + BENDS + 1 + 2 * GAPS;
 
     /// The timbre of [`Timbre::DRAWS`] numbers, each uniform in 0..1; at one half nothing is changed.
     pub fn of(draws: &[f64]) -> Self {
+        let either_way = |draw: f64, most: f64| (2.0 * draw - 1.0) * most;
         let (stretch, draws) = draws.split_at(1);
-        let (bends, gaps) = draws.split_at(BENDS);
-        let stretch = ((2.0 * stretch[0] - 1.0) * LARGEST_STRETCH).exp();
-        let mut timbre = Self::new(stretch, |bend| (2.0 * bends[bend] - 1.0) * MOST_DB);
+        let (regions, draws) = draws.split_at(REGIONS);
+        let (bends, draws) = draws.split_at(BENDS);
+        let (relief, gaps) = draws.split_at(1);
+        let all = either_way(stretch[0], LARGEST_STRETCH);
+        let stretch = std::array::from_fn(|at| (all + either_way(regions[at], LARGEST_OWN)).exp());
+        let bends_db = std::array::from_fn(|at| either_way(bends[at], MOST_DB));
+        let mut timbre = Self::new(stretch, bends_db, either_way(relief[0], LARGEST_RELIEF).exp());
         for gap in gaps.chunks_exact(2) {
-            let width = ((2.0 * gap[0] - 1.0).abs() * WIDEST_GAP).round() as usize;
+            let width = either_way(gap[0], WIDEST_GAP).abs().round() as usize;
             timbre.leave_out((gap[1] * (LogMel::BANDS - width + 1) as f64) as usize, width);
         }
         timbre
@@ -55,22 +72,18 @@ impl Timbre {
         gap.for_each(|added| *added -= LogMel::of_decibels(GAP_DB));
     }
 
-    /// A timbre whose frequencies are `stretch` times as high, with so many decibels at each bend.
-    fn new(stretch: f64, bend_db: impl Fn(usize) -> f64) -> Self {
+    /// A timbre whose frequencies are `stretch` times as high, by region, with so many decibels at each bend, and
+    /// formants `relief` times as high over the valleys.
+    fn new(stretch: [f64; REGIONS], bends_db: [f64; BENDS], relief: f64) -> Self {
         let hz: Vec<f64> = (0..LogMel::BANDS).map(LogMel::centre_hz).collect();
-        let from = hz.iter().map(|hz_after| {
-            let wanted = hz_after / stretch;
+        let from = hz.iter().enumerate().map(|(band, hz_after)| {
+            let wanted = hz_after / between(&stretch, band);
             let above = hz.partition_point(|&hz| hz < wanted).clamp(1, hz.len() - 1);
             let (low, high) = (hz[above - 1], hz[above]);
             ((above - 1) as f64 + ((wanted - low) / (high - low)).clamp(0.0, 1.0)) as f32
         });
-        let added = (0..LogMel::BANDS).map(|band| {
-            let at = band as f64 / (LogMel::BANDS - 1) as f64 * (BENDS - 1) as f64;
-            let before = (at as usize).min(BENDS - 2);
-            let share = at - before as f64;
-            LogMel::of_decibels((1.0 - share) * bend_db(before) + share * bend_db(before + 1))
-        });
-        Self { from: from.collect(), added: added.collect() }
+        let added = (0..LogMel::BANDS).map(|band| LogMel::of_decibels(between(&bends_db, band)));
+        Self { from: from.collect(), added: added.collect(), relief: relief as f32 }
     }
 
     /// Changes the energies of successive steps, [`LogMel::BANDS`] each.
@@ -78,6 +91,7 @@ impl Timbre {
         let mut before = [0.0; LogMel::BANDS];
         for bands in steps.chunks_exact_mut(LogMel::BANDS) {
             before.copy_from_slice(bands);
+            self.deepen(&mut before);
             for ((band, from), added) in bands.iter_mut().zip(&self.from).zip(&self.added) {
                 let low = (*from as usize).min(LogMel::BANDS - 2);
                 let share = from - low as f32;
@@ -85,6 +99,24 @@ impl Timbre {
             }
         }
     }
+
+    /// Moves bands away from the means around them, or to these.
+    fn deepen(&self, bands: &mut [f32; LogMel::BANDS]) {
+        let before = *bands;
+        for (at, band) in bands.iter_mut().enumerate() {
+            let around = &before[at.saturating_sub(AROUND)..(at + AROUND + 1).min(LogMel::BANDS)];
+            let mean = around.iter().sum::<f32>() / around.len() as f32;
+            *band = mean + self.relief * (*band - mean);
+        }
+    }
+}
+
+/// The value at a band of a curve through points that are evenly spaced over the bands.
+fn between(points: &[f64], band: usize) -> f64 {
+    let at = band as f64 / (LogMel::BANDS - 1) as f64 * (points.len() - 1) as f64;
+    let before = (at as usize).min(points.len() - 2);
+    let share = at - before as f64;
+    (1.0 - share) * points[before] + share * points[before + 1]
 }
 
 /// Changes the energies of a row whose timbre is among `timbres`, if it has one.
@@ -127,7 +159,7 @@ mod tests {
     fn frequencies_are_multiplied() {
         for (hz, stretch) in [(600.0, 1.15), (2000.0, 1.15), (1500.0, 0.87)] {
             let mut moved = tone(hz);
-            Timbre::new(stretch, |_| 0.0).apply(&mut moved);
+            Timbre::new([stretch; REGIONS], [0.0; BENDS], 1.0).apply(&mut moved);
             let there = tone(hz * stretch as f32);
             for (moved, there) in moved.chunks(LogMel::BANDS).zip(there.chunks(LogMel::BANDS)) {
                 assert!(loudest(moved).abs_diff(loudest(there)) <= 1, "{hz} Hz times {stretch}");
@@ -137,10 +169,43 @@ mod tests {
     }
 
     #[test]
+    fn regions_scale_by_themselves() {
+        // Tones near the middles of the four regions, bands 0, 26, 53 and 79.
+        let timbre = Timbre::new([1.2, 1.0, 0.85, 1.0], [0.0; BENDS], 1.0);
+        for (hz, factor) in [(160.0, 1.15..1.2), (1200.0, 0.97..1.0), (3000.0, 0.84..0.87)] {
+            let mut moved = tone(hz);
+            timbre.apply(&mut moved);
+            let found = LogMel::centre_hz(loudest(&moved[..LogMel::BANDS]));
+            let band = LogMel::centre_hz(1) - LogMel::centre_hz(0);
+            let wanted = hz as f64 * factor.start - band..hz as f64 * factor.end + band;
+            assert!(wanted.contains(&found), "{hz} Hz became {found}");
+        }
+        // However they differ, the order of frequencies stays.
+        for bits in 0..1 << (1 + REGIONS) {
+            let mut draws = [0.5; Timbre::DRAWS];
+            for (at, draw) in draws.iter_mut().take(1 + REGIONS).enumerate() {
+                *draw = f64::from(bits >> at & 1);
+            }
+            assert!(Timbre::of(&draws).from.is_sorted(), "{draws:?}");
+        }
+    }
+
+    #[test]
+    fn formants_stand_out_more_or_less() {
+        let height = |relief: f64| {
+            let mut bands: Vec<f32> = (0..LogMel::BANDS).map(|band| (band as f32 / 3.0).sin()).collect();
+            Timbre::new([1.0; REGIONS], [0.0; BENDS], relief).apply(&mut bands);
+            let middle = &bands[20..60];
+            middle.iter().copied().fold(f32::MIN, f32::max) - middle.iter().copied().fold(f32::MAX, f32::min)
+        };
+        assert!(height(1.4) > 1.2 * height(1.0) && height(0.7) < 0.85 * height(1.0));
+    }
+
+    #[test]
     fn gaps_take_their_bands_and_no_others() {
         let lost = |gaps: [f64; 4]| {
             let mut draws = [0.5; Timbre::DRAWS];
-            draws[1 + BENDS..].copy_from_slice(&gaps);
+            draws[Timbre::DRAWS - gaps.len()..].copy_from_slice(&gaps);
             let mut bands = [0.0; LogMel::BANDS];
             Timbre::of(&draws).apply(&mut bands);
             let db = |value: &f32| f64::from((value / LogMel::of_decibels(1.0)).round());
@@ -161,12 +226,12 @@ mod tests {
     fn decibels_are_those_of_the_wave() {
         // Ten times the power is 10 dB more in each band that is above the floor.
         let (quiet, mut raised) = (tone(900.0), tone(900.0));
-        Timbre::new(1.0, |_| 10.0).apply(&mut raised);
+        Timbre::new([1.0; REGIONS], [10.0; BENDS], 1.0).apply(&mut raised);
         let raise = raised[40] - quiet[40];
         assert!((raise - 10.0_f32.ln() / 5.0).abs() < 1e-4, "{raise}");
         // A curve that rises: as much at both ends as its bends say, half at the middle.
         let mut steps = [0.0; LogMel::BANDS];
-        Timbre::new(1.0, |bend| 2.0 * bend as f64).apply(&mut steps);
+        Timbre::new([1.0; REGIONS], std::array::from_fn(|bend| 2.0 * bend as f64), 1.0).apply(&mut steps);
         let db = |band: usize| steps[band] / LogMel::of_decibels(1.0);
         assert!(
             db(0).abs() < 1e-4 && (db(79) - 10.0).abs() < 1e-3 && (db(40) - 5.0).abs() < 0.1,

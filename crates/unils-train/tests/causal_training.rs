@@ -104,23 +104,29 @@ fn interrupted_runs_go_on_to_the_same_bits() {
 }
 
 #[test]
-fn its_own_past_and_other_voices_change_what_is_learnt_from() {
+fn its_own_past_other_voices_and_noise_change_what_is_learnt_from() {
     let folder = Folder::new("causal-spoilt");
     let data = folder.at("data");
     write_corpus(&data, 2, 160);
     all_stages(&folder, &data, 3);
     let checkpoint = |name: &str| Some(find_checkpoint(&folder.at(name)).unwrap());
-    let loss = |name: &str, own_past, timbre| {
+    let loss = |name: &str, spoiling| {
         let mut dual = config(Stage::DualTrack, &data, 1);
-        dual.recipe.spoiling = Spoiling { own_past, timbre, ..Spoiling::none() };
+        dual.recipe.spoiling = spoiling;
         let dual = RunConfig { from: checkpoint("prior"), encoder: checkpoint("speech"), ..dual };
         train(&folder.at(name), dual);
         losses(&folder.at(name))[0]
     };
-    let [plain, own_past, timbre] =
-        [loss("plain", 0.0, 0.0), loss("past", 1.0, 0.0), loss("voices", 0.0, 1.0)];
-    assert!((own_past - plain).abs() > 1e-6 && (timbre - plain).abs() > 1e-6, "{plain} {own_past} {timbre}");
-    assert_ne!(own_past, timbre);
+    let none = Spoiling::none();
+    let found = [
+        loss("plain", none),
+        loss("past", Spoiling { own_past: 1.0, ..none }),
+        loss("voices", Spoiling { timbre: 1.0, ..none }),
+        loss("noise", Spoiling { noise: 1.0, ..none }),
+    ];
+    for (at, loss) in found.iter().enumerate() {
+        assert!(found[..at].iter().all(|other| (other - loss).abs() > 1e-6), "{found:?}");
+    }
 }
 
 #[test]

@@ -180,9 +180,13 @@ fn what_does_not_fit_is_told_before_anything_is_written() {
     let mut deaf = RunConfig { single_stage: true, ..from(Stage::DualTrack) };
     deaf.model.encoder = Some(EncoderConfig::released(EncoderKind::Wav2Vec2));
     fails(deaf, "no encoder was named");
-    let mut spoilt = from(Stage::DualTrack);
-    spoilt.recipe.spoiling.timbre = 0.5;
-    fails(spoilt, "encoder of the model's own");
+    for spoiling in
+        [Spoiling { timbre: 0.5, ..Spoiling::none() }, Spoiling { noise: 0.5, ..Spoiling::none() }]
+    {
+        let mut spoilt = from(Stage::DualTrack);
+        spoilt.recipe.spoiling = spoiling;
+        fails(spoilt, "encoder of the model's own");
+    }
     let mut spoilt = from(Stage::AudioFree);
     spoilt.recipe.spoiling.own_past = 0.5;
     fails(spoilt, "only a block-causal generator");

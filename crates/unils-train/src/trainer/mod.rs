@@ -327,7 +327,7 @@ impl Trainer {
             sum += f64::from(loss.total.into_scalar::<f32>());
             match &net {
                 Net::Speech(net) => {
-                    let (waves, targets) = self.task.voices_told(&batch)?;
+                    let (waves, targets) = self.task.voices_told(batch.audio.clone(), &batch)?;
                     speech.add(&net.forward(waves, &[]), &targets)?;
                 }
                 Net::Causal(net) => {

@@ -139,8 +139,13 @@ pub(super) fn check_part_weights(config: &RunConfig) -> Result<()> {
 pub(super) fn check_spoiling(config: &RunConfig) -> Result<()> {
     let RunConfig { stage, model, recipe, .. } = config;
     let fault = |name: &str, what| Err(Error::config(name, what).with_hint("set it to 0"));
-    if recipe.spoiling.timbre > 0.0 && *stage == Stage::DualTrack && model.own_encoder().is_none() {
-        return fault("spoiling.timbre", "only a speech encoder of the model's own can hear other voices");
+    let is_deaf = *stage == Stage::DualTrack && model.own_encoder().is_none();
+    for (name, share) in
+        [("spoiling.timbre", recipe.spoiling.timbre), ("spoiling.noise", recipe.spoiling.noise)]
+    {
+        if is_deaf && share > 0.0 {
+            return fault(name, "only a speech encoder of the model's own can hear what no recording has");
+        }
     }
     let is_causal = model.generator.as_ref().is_some_and(|generator| generator.causal.is_some());
     if recipe.spoiling.own_past > 0.0 && matches!(stage, Stage::AudioFree | Stage::DualTrack) && !is_causal {
@@ -208,7 +213,11 @@ impl Task {
                 Ok(Loss { total: (losses * self.weights_of(batch)?).mean(), terms: Vec::new() })
             }
             Net::Speech(net) => {
-                let (waves, targets) = self.voices_told(batch)?;
+                let mut audio = batch.audio.clone();
+                if spoiling.noise > 0.0 {
+                    masks.add_noise(&mut audio, batch.size, spoiling.noise);
+                }
+                let (waves, targets) = self.voices_told(audio, batch)?;
                 let levels = masks.levels(batch.size, spoiling.level);
                 let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
                 let timbres = masks.timbres(batch.size, spoiling.timbre);
@@ -284,9 +293,9 @@ impl Task {
     }
 
     /// Single voices `(B, N)` and what is to be told of them.
-    pub(super) fn voices_told(&self, batch: &Batch) -> Result<(Tensor<2>, SpeechTargets)> {
-        let shape = [batch.size, batch.audio.len() / batch.size];
-        let waves = Tensor::from_data(TensorData::new(batch.audio.clone(), shape), &self.device);
+    pub(super) fn voices_told(&self, audio: Vec<f32>, batch: &Batch) -> Result<(Tensor<2>, SpeechTargets)> {
+        let shape = [batch.size, audio.len() / batch.size];
+        let waves = Tensor::from_data(TensorData::new(audio, shape), &self.device);
         Ok((waves, SpeechTargets::of(batch, self.space, &self.device)?))
     }
 
@@ -326,29 +335,35 @@ impl Task {
             share => masks.timbres(2 * batch.size, share),
         };
         let (first, second) = batch.audio.split_at(batch.audio.len() / 2);
-        self.hear_changed(first, second, batch.size, &timbres).map(Some)
+        let mut tracks = self.tracks(first, second);
+        if spoiling.noise > 0.0 {
+            masks.add_noise(&mut tracks, 2 * batch.size, spoiling.noise);
+        }
+        self.hear_tracks(tracks, batch.size, &timbres).map(Some)
     }
 
     /// Features of what the people of `dyads` dyads hear, from the tracks of all first and of all second people.
     pub(super) fn hear(&self, first: &[f32], second: &[f32], dyads: usize) -> Result<[Tensor<3>; 2]> {
-        self.hear_changed(first, second, dyads, &[])
+        self.hear_tracks(self.tracks(first, second), dyads, &[])
     }
 
-    /// The same with the tracks' [timbres](Timbre), or none at all.
-    fn hear_changed(
+    /// What all first people say, and all second ones, as their encoder gets it.
+    fn tracks(&self, first: &[f32], second: &[f32]) -> Vec<f32> {
+        [self.hearing.own_track(first, second), self.hearing.own_track(second, first)].concat()
+    }
+
+    /// Features of [tracks](Self::tracks) with their [timbres](Timbre), or none at all.
+    fn hear_tracks(
         &self,
-        first: &[f32],
-        second: &[f32],
+        tracks: Vec<f32>,
         dyads: usize,
         timbres: &[Option<Timbre>],
     ) -> Result<[Tensor<3>; 2]> {
         let Some(encoder) = &self.encoder else {
             return Err(Error::config("encoder", "audio, but no speech encoder"));
         };
-        let tracks = [self.hearing.own_track(first, second), self.hearing.own_track(second, first)];
-        let samples = first.len() / dyads;
-        let waves = TensorData::new(tracks.concat(), [2 * dyads, samples]);
-        let waves = Tensor::from_data(waves, &self.device);
+        let shape = [2 * dyads, tracks.len() / (2 * dyads)];
+        let waves = Tensor::from_data(TensorData::new(tracks, shape), &self.device);
         let own = match encoder {
             Encoder::Speech(speech) if !timbres.is_empty() => {
                 speech.forward_changed(waves, &|row, steps| timbre::change(timbres, row, steps))
