@@ -13,6 +13,7 @@ use runs::{assert_goes_on_to_the_same_bits, go_on, train};
 use unils::Error;
 use unils::model::{EncoderConfig, EncoderKind, ModelConfig};
 use unils_train::exchange::Meeting;
+use unils_train::masks::Spoiling;
 use unils_train::recipe::{Precision, Recipe, Stage, model_of_stage};
 use unils_train::run::{Record, RunConfig, StepRecord, find_checkpoint, metrics_of, read_records};
 use unils_train::trainer::{Ending, Event, Trainer, TrainerOptions};
