@@ -64,9 +64,9 @@ const ACCENTS_ABROAD: [&str; 26] = [
     "lv", "lt", "af", "cy", "sq", "mt", "az", "ms", "ht",
 ];
 
-/// Share of a split's conversations that are not in English, if it has such voices. Half of training is in words that
-/// nobody knows: who hears the same few hundred words all the time guesses sounds by the ones before.
-fn abroad_share(split: Split) -> f64 {
+/// Share of a split's conversations that are in German or in made-up words, if it has such voices. Half of training is in
+/// words that nobody knows: who hears the same few hundred words all the time guesses sounds by the ones before.
+fn other_share(split: Split) -> f64 {
     if split == Split::Train { 0.5 } else { 0.25 }
 }
 
@@ -157,8 +157,8 @@ impl Casting {
         let of_split = |split| self.voices.iter().filter(move |voice| voice.split == split);
         let split = if of_split(split).next().is_some() { split } else { Split::Train };
         let mut languages = of_split(split).map(|voice| voice.language);
-        let abroad = languages.find(|&language| language != Language::English);
-        let language = abroad.filter(|_| dice.chance(abroad_share(split))).unwrap_or(Language::English);
+        let other = languages.find(|&language| language != Language::English);
+        let language = other.filter(|_| dice.chance(other_share(split))).unwrap_or(Language::English);
         let choices: Vec<&Voice> = of_split(split).filter(|voice| voice.language == language).collect();
         let first = draw(&choices, dice)?;
         let others: Vec<&Voice> = choices.into_iter().filter(|voice| **voice != *first).collect();
