@@ -154,8 +154,11 @@ impl Masks {
         self.some(batch, share, Timbre::DRAWS, Timbre::of)
     }
 
-    /// The noise that is added to each sample's audio, row after row, `batch` of them.
+    /// Adds noise to a share of the samples of `audio`, which holds `batch` of them, row after row.
     pub fn add_noise(&mut self, audio: &mut [f32], batch: usize, share: f64) {
+        if share == 0.0 {
+            return;
+        }
         let noises = self.some(batch, share, Noise::DRAWS, Noise::of);
         let rows = audio.par_chunks_exact_mut((audio.len() / batch.max(1)).max(1));
         rows.zip(noises).for_each(|(voice, noise)| noise.iter().for_each(|noise| noise.add(voice)));

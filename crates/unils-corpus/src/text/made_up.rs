@@ -1,7 +1,9 @@
-//! Words made up of syllables, which espeak-ng reads by the rules of many languages: their sounds without their senses.
+//! Words made up of syllables, which espeak-ng reads by the rules of many languages, and flite by those of English: their
+//! sounds without their senses.
 //!
 //! Two fifths of the onsets are made with the lips, half of the vowels are written as rounded ones. Letters are few and
-//! common; where a word happens to look foreign, espeak-ng says it in English and names the language in its events.
+//! common; where a word happens to look foreign, espeak-ng says it in English and names the language in its events. flite
+//! leaves out letters beyond a to z, and their sounds with them.
 
 use super::Rule;
 

@@ -214,9 +214,7 @@ impl Task {
             }
             Net::Speech(net) => {
                 let mut audio = batch.audio.clone();
-                if spoiling.noise > 0.0 {
-                    masks.add_noise(&mut audio, batch.size, spoiling.noise);
-                }
+                masks.add_noise(&mut audio, batch.size, spoiling.noise);
                 let (waves, targets) = self.voices_told(audio, batch)?;
                 let levels = masks.levels(batch.size, spoiling.level);
                 let levels = Tensor::from_data(TensorData::new(levels, [batch.size, 1]), &self.device);
@@ -336,9 +334,7 @@ impl Task {
         };
         let (first, second) = batch.audio.split_at(batch.audio.len() / 2);
         let mut tracks = self.tracks(first, second);
-        if spoiling.noise > 0.0 {
-            masks.add_noise(&mut tracks, 2 * batch.size, spoiling.noise);
-        }
+        masks.add_noise(&mut tracks, 2 * batch.size, spoiling.noise);
         self.hear_tracks(tracks, batch.size, &timbres).map(Some)
     }
 
