@@ -52,6 +52,7 @@ fn generator_with(audio_dim: Option<usize>, bit_units: usize, pack: bool) -> Cau
         bit_units,
         head_hz: 0.0,
         mouth_hz: 0.0,
+        gaze_join: 0.0,
         blink_gain: 1.0,
     };
     let config = GeneratorConfig {
@@ -225,6 +226,26 @@ fn who_else_is_in_the_batch_and_where_they_stand_does_not_matter() {
     assert!(error < 1e-4, "{error:.1e}");
     let another = stream(&generator, 2, sampling, &mut []);
     assert!(largest_difference(&alone.concat(), &another.concat()) > 1e-2, "voices and style count");
+}
+
+/// Guidance is away from what a face of that manner does without voices: who hears none is not guided at all, and the
+/// mouth's share of guidance counts as far as there is any.
+#[test]
+fn guidance_strengthens_voices_and_not_manners() {
+    let deaf = generator_with(None, 3, true);
+    let of_two = |sampling| [1, 2].map(|person| stream(&deaf, person, sampling, &mut []).concat());
+    let [plain, guided] = [1.0, 4.0].map(|cfg| of_two(greedy(cfg)));
+    assert!(largest_difference(&plain.concat(), &guided.concat()) < 1e-5);
+    assert!(largest_difference(&plain[0], &plain[1]) > 1e-2, "manners count");
+
+    let generator = generator(true);
+    let [alone, together, mouth, neither] =
+        [(1.0, 1.0), (4.0, 1.0), (4.0, 0.0), (1.0, 5.0)].map(|(cfg, mouth_guidance)| {
+            stream(&generator, 1, Sampling { mouth_guidance, ..greedy(cfg) }, &mut []).concat()
+        });
+    assert!(largest_difference(&alone, &together) > 1e-2);
+    assert!(largest_difference(&together, &mouth) > 1e-2);
+    assert_eq!(alone, neither);
 }
 
 #[test]

@@ -119,6 +119,23 @@ fn many_sessions_are_one_batch_wherever_they_stand() {
 }
 
 #[test]
+fn the_mouth_has_its_temperature_while_it_speaks() {
+    let partner = voice(3.0, 120.0, RATE);
+    let silence = 16_000;
+    let own = [vec![0.0; silence], voice(2.0, 190.0, RATE)].concat();
+    let at = |mouth_temperature| {
+        let mut options = options(4);
+        options.controls.sampling.mouth_temperature = mouth_temperature;
+        whole(options, &own, &partner)
+    };
+    let (cold, warm) = (at(0.2), at(1.0));
+    // The first window that hears the voice 80 ms ahead begins 120 ms before it.
+    let speaks = (silence / 640 - 3) * WIDTH;
+    assert!(cold[..speaks] == warm[..speaks]);
+    assert!(largest_difference(&cold[speaks..], &warm[speaks..]) > 1e-2);
+}
+
+#[test]
 fn listening_needs_no_own_voice_and_an_interruption_closes_the_mouth() {
     let mut session = session(options(2));
     session.flush(Voice::Own);

@@ -171,10 +171,13 @@ pub struct SamplingArguments {
     /// Classifier-free guidance, 0 to 100; 1 or less turns it off [default: the model's]
     #[arg(long, value_name = "X", value_parser = guidance)]
     pub cfg: Option<f32>,
+    /// Times the guidance above 1 for the mouth, for models that code it apart, 0 to 100 [default: the model's]
+    #[arg(long, value_name = "X", value_parser = guidance)]
+    pub mouth_guidance: Option<f32>,
     /// Above 1 livelier, below 1 calmer [default: the model's, usually 1]
     #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
     pub temperature: Option<f32>,
-    /// Times the temperature for the mouth, for models that code it apart [default: the model's]
+    /// Times the temperature for a mouth that speaks, for models that code it apart [default: the model's]
     #[arg(long, value_name = "X", value_parser = positive, conflicts_with = "greedy")]
     pub mouth_temperature: Option<f32>,
     /// Shows the mouth by what its bits are expected to be at this times the temperature; 0 = by the bits drawn

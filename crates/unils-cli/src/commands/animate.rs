@@ -221,6 +221,7 @@ fn controls(arguments: &Animate, suited: Controls) -> Controls {
 pub(super) fn sampling(arguments: &SamplingArguments, own: Sampling) -> Sampling {
     Sampling {
         cfg: arguments.cfg.unwrap_or(own.cfg),
+        mouth_guidance: arguments.mouth_guidance.unwrap_or(own.mouth_guidance),
         temperature: arguments.temperature.unwrap_or(own.temperature),
         mouth_temperature: arguments.mouth_temperature.unwrap_or(own.mouth_temperature),
         mouth_softness: arguments.mouth_softness.unwrap_or(own.mouth_softness),

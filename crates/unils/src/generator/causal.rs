@@ -55,6 +55,10 @@ pub struct CausalConfig {
     /// The same for jaw, lips, cheeks and tongue.
     #[serde(default)]
     pub mouth_hz: f32,
+    /// Share of a window's first step of gaze that is made a frame later: windows begin more saccades than they contain.
+    /// 0 = none.
+    #[serde(default)]
+    pub gaze_join: f32,
     /// Scales blinks, which come out of the codec a little too flat: full closure is 1.
     #[serde(default = "one")]
     pub blink_gain: f32,
@@ -77,10 +81,13 @@ impl CausalConfig {
             return Err(Error::config("generator.causal", what));
         }
         let is_filter = |hz| (0.0..12.0).contains(hz);
-        if ![self.head_hz, self.mouth_hz].iter().all(is_filter) || !(0.5..=2.0).contains(&self.blink_gain) {
+        let are_in_range = [self.head_hz, self.mouth_hz].iter().all(is_filter)
+            && (0.0..=0.5).contains(&self.gaze_join)
+            && (0.5..=2.0).contains(&self.blink_gain);
+        if !are_in_range {
             let what = format!(
-                "head_hz {}, mouth_hz {} (0 to 12), blink_gain {} (0.5 to 2)",
-                self.head_hz, self.mouth_hz, self.blink_gain
+                "head_hz {}, mouth_hz {} (0 to 12), gaze_join {} (0 to 0.5), blink_gain {} (0.5 to 2)",
+                self.head_hz, self.mouth_hz, self.gaze_join, self.blink_gain
             );
             return Err(Error::config("generator.causal", what));
         }

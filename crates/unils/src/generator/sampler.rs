@@ -12,10 +12,13 @@ use crate::error::{Error, Result};
 pub struct Sampling {
     /// Classifier-free guidance; 1 or less uses the conditional branch alone.
     pub cfg: f32,
+    /// Times what the guidance is above 1, for the bits of a codec's part that has the mouth: lips follow a voice, and
+    /// brows that follow it as closely look nervous. Codecs without parts have no such bits.
+    pub mouth_guidance: f32,
     /// Logits are divided by it.
     pub temperature: f32,
-    /// Times the temperature for the bits of a codec's part that has the mouth: lips, which a voice decides, need less
-    /// chance than a head. Codecs without parts have no such bits.
+    /// Times the temperature for the mouth's bits: lips, which a voice decides, need less chance than a head. Sessions
+    /// apply it while the own voice is heard to speak.
     pub mouth_temperature: f32,
     /// Above 0 the mouth is shown by what its bits are expected to be, at this times the temperature, instead of by the
     /// bits drawn: nearer to what was said, as a mean is, at the price of some sharpness. What later bits are told
@@ -31,6 +34,7 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             cfg: 1.5,
+            mouth_guidance: 1.0,
             temperature: 1.0,
             mouth_temperature: 1.0,
             mouth_softness: 0.0,
@@ -58,6 +62,9 @@ impl Sampling {
                 return fault(name, "a positive number", f64::from(value));
             }
         }
+        if !(0.0..=100.0).contains(&self.mouth_guidance) {
+            return fault("mouth guidance", "a number from 0 to 100", f64::from(self.mouth_guidance));
+        }
         if !(self.mouth_softness.is_finite() && self.mouth_softness >= 0.0) {
             return fault("mouth softness", "a number, 0 or more", f64::from(self.mouth_softness));
         }
@@ -68,16 +75,23 @@ impl Sampling {
     }
 
     /// Its values by name, as files and results tell them.
-    pub fn facts(&self) -> [(&'static str, String); 6] {
-        let Self { cfg, temperature, mouth_temperature, mouth_softness, top_p, greedy } = self;
+    pub fn facts(&self) -> [(&'static str, String); 7] {
+        let Self { cfg, mouth_guidance, temperature, mouth_temperature, mouth_softness, top_p, greedy } =
+            self;
         [
             ("cfg", cfg.to_string()),
+            ("mouth_guidance", mouth_guidance.to_string()),
             ("temperature", temperature.to_string()),
             ("mouth_temperature", mouth_temperature.to_string()),
             ("mouth_softness", mouth_softness.to_string()),
             ("top_p", top_p.to_string()),
             ("greedy", greedy.to_string()),
         ]
+    }
+
+    /// With the guidance of the mouth's bits for all.
+    pub(super) fn for_mouth(self) -> Self {
+        Self { cfg: 1.0 + self.mouth_guidance * (self.cfg - 1.0), mouth_guidance: 1.0, ..self }
     }
 
     /// True when the unconditional branch is needed.
@@ -189,6 +203,7 @@ mod tests {
     fn refuses_values_out_of_range() {
         for bad in [
             Sampling { cfg: f32::NAN, ..Sampling::default() },
+            Sampling { mouth_guidance: f32::INFINITY, ..Sampling::default() },
             Sampling { temperature: 0.0, ..Sampling::default() },
             Sampling { mouth_temperature: -1.0, ..Sampling::default() },
             Sampling { mouth_softness: f32::NAN, ..Sampling::default() },

@@ -39,8 +39,10 @@ pub struct CausalStream {
     heard: u64,
     /// The code of the window before, `(W C)`; zeros before the first.
     history: Vec<f32>,
-    /// With all conditions, then without.
+    /// With all conditions, then without voices: guidance strengthens what voices say, not a person's manner.
     branches: Vec<Branch>,
+    /// What the style adds to first tokens, `(D)`.
+    manner: Vec<f32>,
     /// For each block, own voice and partner's.
     ears: Vec<Vec<KvRing>>,
     decoder: DecoderState,
@@ -49,8 +51,6 @@ pub struct CausalStream {
 
 #[derive(Debug, Clone)]
 struct Branch {
-    /// What the style adds to first tokens, `(D)`.
-    manner: Vec<f32>,
     /// First tokens of past windows, block by block.
     seen: Vec<KvRing>,
 }
@@ -112,14 +112,9 @@ impl CausalGenerator {
     pub fn begin_stream(&self, start: &StreamStart) -> Result<CausalStream> {
         let (codec, layout) = (self.codec(), self.layout());
         let (window, bits) = (codec.window(), codec.quantizer().code_width());
-        let manner = |style: Option<&Vec<f32>>| self.manner(style.map(Vec::as_slice));
-        let styles = [start.style.as_ref(), None];
         let first_tokens = layout.schedule().scales()[0];
-        let seen =
-            || vec![KvRing::new(layout.config().past * first_tokens, self.width()); self.blocks().len()];
-        let branches = styles[..if start.is_guided { 2 } else { 1 }]
-            .iter()
-            .map(|style| Ok(Branch { manner: manner(*style)?, seen: seen() }));
+        let seen = KvRing::new(layout.config().past * first_tokens, self.width());
+        let branch = Branch { seen: vec![seen; self.blocks().len()] };
         let config = layout.config();
         let ring = |past: usize| KvRing::new(past + config.look_ahead, self.width());
         let ears = |silence: &Vec<Tensor<3>>| {
@@ -129,7 +124,8 @@ impl CausalGenerator {
             window: 0,
             heard: 0,
             history: vec![0.0; window * bits],
-            branches: branches.collect::<Result<_>>()?,
+            branches: vec![branch; if start.is_guided { 2 } else { 1 }],
+            manner: self.manner(start.style.as_deref())?,
             ears: self.constants()?.silence.iter().map(ears).collect(),
             decoder: codec.begin_decoding(),
             noise: Noise::new(start.seed, start.participant),
@@ -141,7 +137,7 @@ impl CausalGenerator {
     /// # Errors
     /// As [`CausalGenerator::begin_stream`].
     pub fn restyle(&self, stream: &mut CausalStream, style: Option<&[f32]>) -> Result<()> {
-        stream.branches[0].manner = self.manner(style)?;
+        stream.manner = self.manner(style)?;
         Ok(())
     }
 
@@ -330,7 +326,7 @@ impl<'p, 's> Pass<'p, 's> {
             let manner: Vec<f32> = self
                 .rows
                 .iter()
-                .flat_map(|&(stream, branch)| self.streams[stream].branches[branch].manner.iter().copied())
+                .flat_map(|&(stream, _)| self.streams[stream].manner.iter().copied())
                 .collect();
             let manner = Tensor::from_data(TensorData::new(manner, [self.rows.len(), 1, width]), &device);
             let first = generator.first_tokens(history, manner);
@@ -402,7 +398,8 @@ impl<'p, 's> Pass<'p, 's> {
         let mut made = Bits::default();
         for index in 0..streams {
             let second = self.rows.iter().position(|&row| row == (index, 1));
-            let sampling = &self.samplings[index];
+            let sampling = self.samplings[index];
+            let for_mouth = sampling.for_mouth();
             let second = second.filter(|_| sampling.is_guided());
             for token in 0..tokens {
                 for bit in 0..bits {
@@ -420,8 +417,9 @@ impl<'p, 's> Pass<'p, 's> {
                     let with = pair(index);
                     let without = second.map(pair);
                     let is_mouth = self.generator.is_mouth.get(bit).copied().unwrap_or(false);
+                    let guide = if is_mouth { for_mouth } else { sampling };
                     let guided =
-                        [0, 1].map(|class| sampling.guide_one(with[class], without.map(|pair| pair[class])));
+                        [0, 1].map(|class| guide.guide_one(with[class], without.map(|pair| pair[class])));
                     let at_warmth = |warmth: f32| guided.map(|logit| logit / warmth);
                     let warmth = if is_mouth { sampling.mouth_temperature } else { 1.0 };
                     let is_one = sampling.draw_bit(at_warmth(warmth), &mut self.streams[index].noise);

@@ -16,6 +16,7 @@
 mod clip;
 mod convert;
 mod gaze;
+mod join;
 mod low_pass;
 mod manner;
 mod mirror;
@@ -31,6 +32,7 @@ pub use convert::{
     look_from_gaze, rotation_from_angles, rotation_from_axis_angle,
 };
 pub use gaze::turn_gaze;
+pub use join::Join;
 pub use low_pass::LowPass;
 pub use manner::{manner, remove_rest, rest_pose};
 pub(crate) use rate::between;

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 
+use super::output::Talk;
 use super::windowed::{StageTimes, StreamOptions, check_clip};
 use crate::encoder::{Encoder, Speech, SpeechState};
 use crate::error::{Error, Result};
 use crate::generator::{CausalGenerator, CausalStream, Sampling, StreamStart};
 use crate::model::Model;
 use crate::motion::{
-    FPS, Group, LowPass, Motion, SAMPLES_PER_FRAME, Space, Unit, manner, remove_rest, rest_pose,
+    FPS, Group, Join, LowPass, Motion, SAMPLES_PER_FRAME, Space, Unit, manner, remove_rest, rest_pose,
 };
 
 /// What one stream of one or two participants carries from window to window.
@@ -25,8 +26,11 @@ pub(crate) struct CausalSession {
     /// Each participant's rest pose, added to what the model makes.
     rests: Vec<Vec<f32>>,
     /// What smooths each participant's channels.
-    filters: Vec<Vec<LowPass>>,
+    smoothings: Vec<Smoothing>,
     sampling: Sampling,
+    talk: Talk,
+    /// Whose voice, own and partner's, is heard in what was heard last: at the end of the look-ahead.
+    speaks: [bool; 2],
 }
 
 impl CausalSession {
@@ -57,8 +61,16 @@ impl CausalSession {
             rests.push(rest);
         }
         let ears = speech(model)?.map(|speech| [speech.begin(), speech.begin()]);
-        let filters = vec![filters(model, generator); start.participants];
-        Ok(Self { ears, participants, rests, filters, sampling: start.sampling })
+        let smoothings = vec![Smoothing::of(model, generator); start.participants];
+        Ok(Self {
+            ears,
+            participants,
+            rests,
+            smoothings,
+            sampling: start.sampling,
+            talk: Talk::default(),
+            speaks: [false; 2],
+        })
     }
 
     /// How the next windows' bits are drawn.
@@ -161,8 +173,18 @@ pub(crate) fn step_causal(
     }
     times.encoder += started.elapsed();
     let started = Instant::now();
-    let samplings: Vec<Sampling> =
-        due.iter().flat_map(|(session, _)| session.participants.iter().map(|_| session.sampling)).collect();
+    let mut samplings = Vec::new();
+    for (session, tracks) in due.iter_mut() {
+        let [own, partner] = tracks
+            .map(|track| track[(frames - window) * SAMPLES_PER_FRAME..].chunks_exact(SAMPLES_PER_FRAME));
+        for pair in own.zip(partner) {
+            session.speaks = session.talk.hear(pair.into()).speaks;
+        }
+        // A mouth that says nothing is drawn as the rest of the face is: smiles come by chance.
+        let silent = Sampling { mouth_temperature: 1.0, ..session.sampling };
+        let people = session.speaks.iter().take(session.participants.len());
+        samplings.extend(people.map(|&speaks| if speaks { session.sampling } else { silent }));
+    }
     let mut streams: Vec<&mut CausalStream> =
         due.iter_mut().flat_map(|(session, _)| &mut session.participants).collect();
     let motion = generator.step(&mut streams, &samplings)?;
@@ -174,12 +196,13 @@ pub(crate) fn step_causal(
     let gain = generator.layout().config().blink_gain;
     let mut finish = |(session, _): &mut (&mut CausalSession, [&[f32]; 2])| {
         let mut motion = Vec::with_capacity(session.rests.len() * row);
-        for (participant, rest) in session.rests.iter().enumerate() {
+        for (smoothing, rest) in session.smoothings.iter_mut().zip(&session.rests) {
             let mut made = rows.next().unwrap_or_default().to_vec();
+            smoothing.gaze.apply(&mut made, space.width());
             for frame in made.chunks_exact_mut(space.width()) {
                 blinks.iter().for_each(|&lid| frame[lid] *= gain);
                 frame.iter_mut().zip(rest).for_each(|(value, rest)| *value += rest);
-                session.filters[participant].iter_mut().for_each(|filter| filter.apply(frame));
+                smoothing.filters.iter_mut().for_each(|filter| filter.apply(frame));
                 keep_in_range(frame, space);
             }
             motion.extend(made);
@@ -189,15 +212,28 @@ pub(crate) fn step_causal(
     Ok(due.iter_mut().map(&mut finish).collect())
 }
 
-/// What smooths a participant's channels, as the model says.
-fn filters(model: &Model, generator: &CausalGenerator) -> Vec<LowPass> {
-    let (space, config) = (model.config().space, generator.layout().config());
-    let mouth = [Group::Jaw, Group::Mouth, Group::CheeksNose, Group::Tongue];
-    let filter = |groups: &[Group], cut_off: f32| {
-        let channels = groups.iter().flat_map(|&group| space.group_indices(group)).collect();
-        (cut_off > 0.0).then(|| LowPass::new(channels, cut_off.into(), FPS))
-    };
-    [filter(&[Group::Head], config.head_hz), filter(&mouth, config.mouth_hz)].into_iter().flatten().collect()
+/// What smooths a participant's channels.
+#[derive(Debug, Clone)]
+struct Smoothing {
+    gaze: Join,
+    filters: Vec<LowPass>,
+}
+
+impl Smoothing {
+    /// As the model says.
+    fn of(model: &Model, generator: &CausalGenerator) -> Self {
+        let (space, config) = (model.config().space, generator.layout().config());
+        let mouth = [Group::Jaw, Group::Mouth, Group::CheeksNose, Group::Tongue];
+        let filter = |groups: &[Group], cut_off: f32| {
+            let channels = groups.iter().flat_map(|&group| space.group_indices(group)).collect();
+            (cut_off > 0.0).then(|| LowPass::new(channels, cut_off.into(), FPS))
+        };
+        let filters = [filter(&[Group::Head], config.head_hz), filter(&mouth, config.mouth_hz)];
+        Self {
+            gaze: Join::new(space.group_indices(Group::Eyes), config.gaze_join),
+            filters: filters.into_iter().flatten().collect(),
+        }
+    }
 }
 
 /// The last `new` frames of both tracks of each stream, heard by each participant.
