@@ -2,7 +2,7 @@
 //!
 //! A generator of short windows begins saccades with a window more often than within one, because its first token moves the
 //! whole window: a rhythm that eyes do not have. Of the step into a window a share is left for the next frame, so that such
-//! a saccade lands as a slower one would (some 50 ms instead of 40) and nothing comes later than it did.
+//! a saccade lands as a larger one would, in two frames, and does not begin later than it did.
 
 /// The steps of some channels of one stream.
 #[derive(Debug, Clone)]
