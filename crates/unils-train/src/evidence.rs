@@ -2,8 +2,9 @@
 //!
 //! Two kinds of recordings. With true motion and sounds ([`of_corpus`]): the test split of a corpus, whose voices, one
 //! synthesiser and one language are in no other split. Without ([`of_recording`]): anybody's voices, where the mouth is
-//! held against the voice itself, once as they are and once in noise. [`evaluate`](crate::evaluate) scores the same
-//! motion by the paper's measures; here is what the paper does not measure.
+//! held against the voice itself: as they are, in noise, and with the partner's voice in one's own microphone
+//! ([`Heard`]). [`evaluate`](crate::evaluate) scores the same motion by the paper's measures; here is what the paper does
+//! not measure.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +21,7 @@ use unils::metrics::liveliness::liveliness;
 use unils::metrics::responsiveness::{Exchange, Gesture, ResponseOptions, responsiveness};
 use unils::metrics::voice::Voice;
 use unils::model::Model;
-use unils::motion::{FPS, Motion, MotionMeta, SAMPLE_RATE, Space, rest_pose};
+use unils::motion::{FPS, Motion, MotionMeta, SAMPLE_RATE, SAMPLES_PER_FRAME, Space, rest_pose};
 use unils::{Error, Result};
 
 use crate::data::{Entry, Split, Store, Track, Want};
@@ -114,25 +115,42 @@ fn push_lively(
     Ok(())
 }
 
-/// Measures what a model makes of two voices that come with nothing else. `noise_db`: white noise this far below the
-/// speech is added to both.
+/// How voices are heard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Heard {
+    /// As they are.
+    Plainly,
+    /// With white noise so many decibels below the speech.
+    InNoise(f64),
+    /// With the partner's voice in the own microphone, so many decibels below the own one.
+    WithPartner(f64),
+}
+
+/// Measures what a model makes of two voices that come with nothing else. Nothing is found of voices heard with their
+/// partner's where one of them never speaks.
 ///
 /// # Errors
 /// What animating gives; [`Error::Audio`] for voices of different lengths.
-pub fn of_recording(
-    model: &Model,
-    voices: &[Vec<f32>; 2],
-    noise_db: Option<f64>,
-    seed: u64,
-) -> Result<Figures> {
+pub fn of_recording(model: &Model, voices: &[Vec<f32>; 2], heard: Heard, seed: u64) -> Result<Figures> {
     let clean = [Voice::analyse(&voices[0])?, Voice::analyse(&voices[1])?];
-    let heard = match noise_db {
-        None => voices.clone(),
-        Some(db) => [noisy(&voices[0], &clean[0], db, seed), noisy(&voices[1], &clean[1], db, seed + 1)],
-    };
-    let motion = made(model, &heard, None, seed)?;
-    let frames = motion.frames();
     let mut figures = Figures::default();
+    let voices = match heard {
+        Heard::Plainly => voices.clone(),
+        Heard::InNoise(db) => {
+            [noisy(&voices[0], &clean[0], db, seed), noisy(&voices[1], &clean[1], db, seed + 1)]
+        }
+        Heard::WithPartner(_)
+            if voices.iter().zip(&clean).any(|(voice, clean)| spoken(voice, clean) == 0.0) =>
+        {
+            return Ok(figures);
+        }
+        Heard::WithPartner(db) => {
+            let [first, second] = [0, 1].map(|who| (voices[who].as_slice(), &clean[who]));
+            [with_partner(first, second, db), with_partner(second, first, db)]
+        }
+    };
+    let motion = made(model, &voices, None, seed)?;
+    let frames = motion.frames();
     for (participant, voice) in clean.iter().enumerate() {
         let curves = Curves::of_channels(&motion, participant)?;
         let speaking = voice.speaking_frames(frames);
@@ -150,19 +168,35 @@ pub fn of_recording(
 /// Frames of speech below which a voice is not scored: a second.
 const MOST_SILENT: usize = 25;
 
+/// Mean power of a voice where it speaks; 0 for one that hardly does.
+fn spoken(voice: &[f32], analysed: &Voice) -> f64 {
+    let speaking = analysed.speaking_frames(voice.len() / SAMPLES_PER_FRAME);
+    let frames = voice.chunks_exact(SAMPLES_PER_FRAME).zip(&speaking).filter(|(_, speaks)| **speaks);
+    let powers = frames.map(|(frame, _)| frame.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>());
+    let powers: Vec<f64> = powers.collect();
+    if powers.len() <= MOST_SILENT {
+        return 0.0;
+    }
+    powers.iter().sum::<f64>() / (powers.len() * SAMPLES_PER_FRAME) as f64
+}
+
+/// A voice and, `db` below the level of its speech, the partner's, 30 ms late and through a low-pass of 3 kHz.
+fn with_partner((own, clean): (&[f32], &Voice), (partner, other): (&[f32], &Voice), db: f64) -> Vec<f32> {
+    let keeps = (-std::f64::consts::TAU * 3000.0 / f64::from(SAMPLE_RATE)).exp();
+    let gain = (spoken(own, clean) / spoken(partner, other) * 10f64.powf(-db / 10.0)).sqrt();
+    let mut heard = own.to_vec();
+    let mut passed = 0.0;
+    for (sample, &sound) in heard.iter_mut().skip(SAMPLE_RATE as usize * 3 / 100).zip(partner) {
+        passed = keeps * passed + (1.0 - keeps) * f64::from(sound);
+        *sample += (gain * passed) as f32;
+    }
+    heard
+}
+
 /// A voice with white noise `db` below the level of its speech.
 fn noisy(voice: &[f32], analysed: &Voice, db: f64, seed: u64) -> Vec<f32> {
-    let frames = voice.len() / unils::motion::SAMPLES_PER_FRAME;
-    let speaking = analysed.speaking_frames(frames);
-    let spoken =
-        voice.chunks_exact(unils::motion::SAMPLES_PER_FRAME).zip(&speaking).filter(|(_, speaks)| **speaks);
-    let (mut power, mut count) = (0.0, 0.0);
-    for (frame, _) in spoken {
-        power += frame.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>();
-        count += frame.len() as f64;
-    }
     // Uniform in -1 .. 1 has a power of a third.
-    let gain = (3.0 * power / f64::max(count, 1.0) * 10f64.powf(-db / 10.0)).sqrt() as f32;
+    let gain = (3.0 * spoken(voice, analysed) * 10f64.powf(-db / 10.0)).sqrt() as f32;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = || (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
     voice.iter().map(|sample| sample + gain * draw()).collect()
@@ -310,6 +344,29 @@ mod tests {
         let difference: Vec<f32> = heard.iter().zip(&voice).map(|(a, b)| a - b).collect();
         let ratio = 10.0 * (power(&voice[8_000..40_000]) / power(&difference)).log10();
         assert!((ratio - 10.0).abs() < 1.0, "{ratio}");
+    }
+
+    #[test]
+    fn a_partner_lies_as_far_below_speech_and_comes_later() {
+        // Syllables of a tone, while the other is silent.
+        let voice = |hz: f32, rms: f32, speaks: std::ops::Range<usize>| -> Vec<f32> {
+            let at = |i: usize| {
+                let syllable = 1.0 + 0.4 * (i as f32 * 0.002).sin();
+                rms * 2f32.sqrt() * syllable * (std::f32::consts::TAU * hz * i as f32 / 16e3).sin()
+            };
+            (0..96_000).map(|i| if speaks.contains(&i) { at(i) } else { 0.0 }).collect()
+        };
+        let (own, partner) = (voice(200.0, 0.02, 56_000..88_000), voice(150.0, 0.1, 8_000..40_000));
+        let [clean, other] = [&own, &partner].map(|voice| Voice::analyse(voice).unwrap());
+        let heard = with_partner((&own, &clean), (&partner, &other), 20.0);
+        let leak: Vec<f32> = heard.iter().zip(&own).map(|(heard, own)| heard - own).collect();
+        let starts = leak.iter().position(|sample| *sample != 0.0).unwrap();
+        // A tone's first sample is zero.
+        assert_eq!(starts, 8_000 + 480 + 1);
+        let power = |from: &[f32]| from.iter().map(|x| f64::from(x * x)).sum::<f64>() / from.len() as f64;
+        let ratio = 10.0 * (power(&own[56_000..88_000]) / power(&leak[8_480..40_480])).log10();
+        assert!((ratio - 20.0).abs() < 0.5, "{ratio}");
+        assert!(spoken(&vec![0.0; 96_000], &Voice::analyse(&[0.0; 96_000]).unwrap()) == 0.0);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Network};
 use crate::motion::{FPS, Motion, MotionMeta, SAMPLES_PER_FRAME};
 pub use crate::session::StageTimes;
-use crate::session::{Chunk, Controls, Due, Output, Stream, StreamOptions, Talk, Timing, Voices, step};
+use crate::session::{Chunk, Controls, Due, Output, Stream, StreamOptions, Timing, Window, step};
 
 /// How a conversation is animated.
 #[derive(Debug, Clone)]
@@ -135,6 +135,10 @@ impl<'a> Animator<'a> {
     /// # Errors
     /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
     pub fn window(&mut self, tracks: [&[f32]; 2]) -> Result<Vec<f32>> {
+        Ok(self.next(tracks)?.motion)
+    }
+
+    fn next(&mut self, tracks: [&[f32]; 2]) -> Result<Window> {
         let due = vec![Due { stream: &mut self.stream, tracks }];
         let mut windows = step(self.model, due, &mut self.times)?;
         Ok(windows.pop().unwrap_or_default())
@@ -210,7 +214,6 @@ pub fn animate_timed(
     let mut animator = Animator::new(model, participants, options)?;
     let (space, window) = (model.config().space, animator.window_frames());
     let mut output = Output::new(space, participants, window, options.smooth, controls)?;
-    let mut talk = Talk::default();
     let mut people = vec![Vec::new(); participants];
     let mut keep = |chunk: &Chunk| {
         let frames = (0..participants).map(|participant| chunk.participant(participant).unwrap_or_default());
@@ -221,13 +224,10 @@ pub fn animate_timed(
     let frames_expected = expected.map(|samples| samples.div_ceil(SAMPLES_PER_FRAME as u64));
     let mut ahead = Ahead::new(conversation);
     while ahead.fill(animator.heard_samples())? {
-        let motion = animator.window(ahead.tracks.each_ref().map(Vec::as_slice))?;
+        let made = animator.next(ahead.tracks.each_ref().map(Vec::as_slice))?;
         let frames = ahead.valid.div_ceil(SAMPLES_PER_FRAME).min(window);
-        let [own, partner] = ahead.tracks.each_ref().map(|track| track.chunks_exact(SAMPLES_PER_FRAME));
-        let voices: Vec<Voices> =
-            own.zip(partner).take(frames).map(|(own, partner)| talk.hear([own, partner])).collect();
         ahead.advance(animator.window_samples());
-        keep(&output.push(&motion, &voices, controls, false)?);
+        keep(&output.push(&made.motion, &made.voices[..frames], controls, false)?);
         done += frames as u64;
         if progress(Progress { frames_done: done, frames_expected }).is_break() {
             return Err(Error::Interrupted);

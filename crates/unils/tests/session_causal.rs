@@ -136,6 +136,29 @@ fn the_mouth_has_its_temperature_while_it_speaks() {
 }
 
 #[test]
+fn a_partner_in_the_own_microphone_does_not_speak_for_oneself() {
+    let partner = voice(4.0, 120.0, RATE);
+    let leak = [vec![0.0; 480], partner.iter().map(|sample| 0.1 * sample).collect()].concat();
+    let speaks = |partner: &[f32]| {
+        let mut session = session(options(6));
+        session.push(Voice::Own, RATE, None, &leak).unwrap();
+        session.push(Voice::Partner, RATE, None, partner).unwrap();
+        session.finish();
+        drain(&mut session)
+            .into_iter()
+            .flat_map(|chunk| chunk.voices)
+            .skip(50)
+            .map(|voices| voices.speaks)
+            .collect::<Vec<_>>()
+    };
+    // Without the partner's track nobody can tell.
+    let alone = speaks(&[]);
+    assert!(alone.iter().any(|[own, _]| *own));
+    let both = speaks(&partner);
+    assert!(both.iter().any(|[_, partner]| *partner) && both.iter().all(|[own, _]| !own), "{both:?}");
+}
+
+#[test]
 fn listening_needs_no_own_voice_and_an_interruption_closes_the_mouth() {
     let mut session = session(options(2));
     session.flush(Voice::Own);

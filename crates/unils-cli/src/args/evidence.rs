@@ -15,7 +15,8 @@ Examples:
   unils evidence --data corpus --speakers espeak-ng:de
       the same between the voices that speak German
   unils evidence --talk call.wav --talk agent.wav,caller.wav -o evidence.md
-      on recordings without motion: a stereo file, or a file a voice; as they are and in noise";
+      on recordings without motion: a stereo file, or a file a voice; as they are, in noise, and
+      with the partner in the own microphone";
 
 /// Arguments of `unils evidence`.
 #[derive(Debug, Args)]
@@ -42,6 +43,9 @@ pub struct Evidence {
     /// Decibels by which noise lies below speech in the second measurement of each recording
     #[arg(long, default_value_t = 10.0, value_name = "DB")]
     pub noise: f64,
+    /// Decibels by which the partner's voice lies below the own one, in the own microphone, in the third
+    #[arg(long, default_value_t = 20.0, value_name = "DB")]
+    pub leak: f64,
     #[command(flatten)]
     pub model: ModelArguments,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use unils::file::write_whole;
 use unils::model::SHIPPED;
 use unils::{Error, Result};
 use unils_train::data::{View, open_store};
-use unils_train::evidence::{Choice, Figures, of_corpus, of_recording};
+use unils_train::evidence::{Choice, Figures, Heard, of_corpus, of_recording};
 
 use super::{Context, animate, limit_threads};
 use crate::args::Evidence;
@@ -28,12 +28,13 @@ struct Report {
     /// Figures of the model and of the truth on a corpus.
     #[serde(skip_serializing_if = "Option::is_none")]
     corpus: Option<[Figures; 2]>,
-    /// Means over all recordings, as they are and in noise.
+    /// Means over all recordings, as they are, in noise and with the partner's voice in the own microphone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    recordings: Option<[Figures; 2]>,
+    recordings: Option<[Figures; 3]>,
     /// Each recording's, by name.
-    single: BTreeMap<String, [Figures; 2]>,
+    single: BTreeMap<String, [Figures; 3]>,
     noise_db: f64,
+    leak_db: f64,
 }
 
 pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
@@ -58,7 +59,7 @@ pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
         })
     });
     let corpus = corpus.transpose()?;
-    let mut means = [Figures::default(), Figures::default()];
+    let mut means = <[Figures; 3]>::default();
     let mut single = BTreeMap::new();
     let mut meter = context.reporter.meter("recordings", Some(arguments.talk.len() as u64), Unit::Recordings);
     for (done, talk) in arguments.talk.iter().enumerate() {
@@ -67,9 +68,9 @@ pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
             return Err(Error::Interrupted.into());
         }
         let voices = read(talk)?;
-        let measured = [None, Some(arguments.noise)].map(|noise| of_recording(&model, &voices, noise, 0));
-        let [clean, noisy] = measured;
-        let measured = [clean?, noisy?];
+        let ways = [Heard::Plainly, Heard::InNoise(arguments.noise), Heard::WithPartner(arguments.leak)];
+        let [clean, noisy, leaking] = ways.map(|heard| of_recording(&model, &voices, heard, 0));
+        let measured = [clean?, noisy?, leaking?];
         means.iter_mut().zip(&measured).for_each(|(mean, figures)| mean.absorb(figures));
         single.insert(talk.clone(), measured);
     }
@@ -82,6 +83,7 @@ pub fn run(arguments: &Evidence, context: Context) -> anyhow::Result<()> {
         recordings: (!single.is_empty()).then_some(means),
         single,
         noise_db: arguments.noise,
+        leak_db: arguments.leak,
     };
     for path in &arguments.outputs {
         let text = match path.extension().and_then(|ending| ending.to_str()) {
@@ -120,25 +122,36 @@ fn read(talk: &str) -> Result<[Vec<f32>; 2]> {
 fn markdown(report: &Report) -> anyhow::Result<String> {
     let mut text = format!("Model: {}; {:.0} ms from sound to motion.\n", report.model, report.latency_ms);
     if let Some([ours, truth]) = &report.corpus {
-        table(&mut text, ["on conversations with true motion", "model", "truth"], ours, truth)?;
+        table(&mut text, "on conversations with true motion", &[("model", ours), ("truth", truth)])?;
     }
-    if let Some([clean, noisy]) = &report.recordings {
-        let noise = format!("noise at {} dB", report.noise_db);
-        table(&mut text, ["on real recordings, mean", "as they are", &noise], clean, noisy)?;
+    let noise = format!("noise at {} dB", report.noise_db);
+    let leak = format!("partner at {} dB", report.leak_db);
+    let mut three = |name: &str, plainly, [clean, noisy, leaking]: &[Figures; 3]| {
+        table(&mut text, name, &[(plainly, clean), (&noise, noisy), (&leak, leaking)])
+    };
+    if let Some(means) = &report.recordings {
+        three("on real recordings, mean", "as they are", means)?;
     }
-    for (name, [clean, noisy]) in &report.single {
-        table(&mut text, [name, "as it is", "noise"], clean, noisy)?;
+    for (name, figures) in &report.single {
+        three(name, "as it is", figures)?;
     }
     Ok(text)
 }
 
-fn table(text: &mut String, heads: [&str; 3], first: &Figures, second: &Figures) -> anyhow::Result<()> {
-    let [name, a, b] = heads;
-    writeln!(text, "\n| {name} | {a} | {b} |\n|---|---|---|")?;
-    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    for (name, mean) in first.entries() {
-        let other = second.entries().find(|(other, _)| *other == name).and_then(|(_, mean)| mean);
-        writeln!(text, "| {name} | {} | {} |", value(mean), value(other))?;
+/// Figures side by side, those that the first column has.
+fn table(text: &mut String, name: &str, columns: &[(&str, &Figures)]) -> anyhow::Result<()> {
+    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    writeln!(text, "\n| {name} | {} |\n|---|{}", heads.join(" | "), "---|".repeat(heads.len()))?;
+    let Some((_, first)) = columns.first() else {
+        return Ok(());
+    };
+    for (name, _) in first.entries() {
+        let value = |figures: &Figures| {
+            let mean = figures.entries().find(|(other, _)| *other == name).and_then(|(_, mean)| mean);
+            mean.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+        };
+        let values: Vec<String> = columns.iter().map(|(_, figures)| value(figures)).collect();
+        writeln!(text, "| {name} | {} |", values.join(" | "))?;
     }
     Ok(())
 }

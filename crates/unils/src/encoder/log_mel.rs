@@ -133,6 +133,11 @@ impl LogMel {
         value * SPREAD + CENTRE
     }
 
+    /// The value that stands for the logarithm of a power.
+    pub(super) fn of_log_power(log_power: f32) -> f32 {
+        (log_power - CENTRE) / SPREAD
+    }
+
     /// The steps of one wave behind its first `heard` samples: 80 numbers each.
     fn write(&self, wave: &[f32], heard: usize, values: &mut [f32]) {
         let mut input = self.transform.make_input_vec();
@@ -153,7 +158,7 @@ impl LogMel {
             for (value, band) in values.iter_mut().zip(&self.bands) {
                 let bins = band.weights.iter().zip(&spectrum[band.first..]);
                 let power: f32 = bins.map(|(weight, bin)| weight * bin.norm_sqr()).sum();
-                *value = ((power + FLOOR).ln() - CENTRE) / SPREAD;
+                *value = Self::of_log_power((power + FLOOR).ln());
             }
         }
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use log_mel::LogMel;
 pub use mimi::{Mimi, MimiConfig};
-pub use speech::{Speech, SpeechConfig, SpeechState};
+pub use speech::{PairState, Speech, SpeechConfig, SpeechState};
 pub use wav2vec2::{Wav2Vec2, Wav2Vec2Config, normalize};
 
 use crate::error::{Error, Result};

@@ -3,13 +3,16 @@
 //! Beside [`windowed`](super::windowed). A stream hears each frame once: the speech encoder of both tracks and the
 //! generator of each participant keep what they need of the past.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
 
+use super::Voices;
 use super::output::Talk;
+use super::stepper::Window;
 use super::windowed::{StageTimes, StreamOptions, check_clip};
-use crate::encoder::{Encoder, Speech, SpeechState};
+use crate::encoder::{Encoder, PairState, Speech};
 use crate::error::{Error, Result};
 use crate::generator::{CausalGenerator, CausalStream, Sampling, StreamStart};
 use crate::model::Model;
@@ -21,7 +24,7 @@ use crate::motion::{
 #[derive(Debug, Clone)]
 pub(crate) struct CausalSession {
     /// Own voice's and partner's.
-    ears: Option<[SpeechState; 2]>,
+    ears: Option<PairState>,
     participants: Vec<CausalStream>,
     /// Each participant's rest pose, added to what the model makes.
     rests: Vec<Vec<f32>>,
@@ -29,8 +32,8 @@ pub(crate) struct CausalSession {
     smoothings: Vec<Smoothing>,
     sampling: Sampling,
     talk: Talk,
-    /// Whose voice, own and partner's, is heard in what was heard last: at the end of the look-ahead.
-    speaks: [bool; 2],
+    /// Who is heard in each frame from the next window's first to the end of the look-ahead.
+    voices: VecDeque<Voices>,
 }
 
 impl CausalSession {
@@ -60,7 +63,7 @@ impl CausalSession {
             participants.push(generator.begin_stream(&begin)?);
             rests.push(rest);
         }
-        let ears = speech(model)?.map(|speech| [speech.begin(), speech.begin()]);
+        let ears = speech(model)?.map(Speech::begin_pair);
         let smoothings = vec![Smoothing::of(model, generator); start.participants];
         Ok(Self {
             ears,
@@ -69,7 +72,7 @@ impl CausalSession {
             smoothings,
             sampling: start.sampling,
             talk: Talk::default(),
-            speaks: [false; 2],
+            voices: VecDeque::new(),
         })
     }
 
@@ -137,8 +140,7 @@ fn style_of(
     Ok((Some(manner(&clip, space.width())), rest))
 }
 
-/// The next window of several streams, each with the samples of its window and of the look-ahead behind it: motion of
-/// each, (participants, frames, channels) row-major, in their order.
+/// The next window of several streams, each with the samples of its window and of the look-ahead behind it, in their order.
 ///
 /// # Errors
 /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
@@ -147,7 +149,7 @@ pub(crate) fn step_causal(
     generator: &CausalGenerator,
     due: &mut [(&mut CausalSession, [&[f32]; 2])],
     times: &mut StageTimes,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<Vec<Window>> {
     let window = generator.codec().window();
     let frames = window + generator.layout().config().look_ahead;
     let samples = frames * SAMPLES_PER_FRAME;
@@ -157,32 +159,27 @@ pub(crate) fn step_causal(
         return Err(Error::argument("audio", what));
     }
     let started = Instant::now();
-    if let Some(speech) = speech(model)? {
-        // At a stream's start the look-ahead is new too.
-        let begins: Vec<bool> = due.iter().map(|(session, _)| session.participants[0].heard() == 0).collect();
-        for (is_first, new) in [(true, frames), (false, window)] {
-            let mut group: Vec<_> = due
-                .iter_mut()
-                .zip(&begins)
-                .filter_map(|(due, begins)| (*begins == is_first).then_some(due))
-                .collect();
-            if !group.is_empty() {
-                hear(speech, generator, &mut group, new)?;
-            }
+    let speech = speech(model)?;
+    // At a stream's start the look-ahead is new too.
+    let begins: Vec<bool> = due.iter().map(|(session, _)| session.voices.is_empty()).collect();
+    for (is_first, new) in [(true, frames), (false, window)] {
+        let mut group: Vec<_> = due
+            .iter_mut()
+            .zip(&begins)
+            .filter_map(|(due, begins)| (*begins == is_first).then_some(due))
+            .collect();
+        if !group.is_empty() {
+            hear(speech, generator, &mut group, new)?;
         }
     }
     times.encoder += started.elapsed();
     let started = Instant::now();
     let mut samplings = Vec::new();
-    for (session, tracks) in due.iter_mut() {
-        let [own, partner] = tracks
-            .map(|track| track[(frames - window) * SAMPLES_PER_FRAME..].chunks_exact(SAMPLES_PER_FRAME));
-        for pair in own.zip(partner) {
-            session.speaks = session.talk.hear(pair.into()).speaks;
-        }
+    for (session, _) in due.iter() {
         // A mouth that says nothing is drawn as the rest of the face is: smiles come by chance.
         let silent = Sampling { mouth_temperature: 1.0, ..session.sampling };
-        let people = session.speaks.iter().take(session.participants.len());
+        let Voices { speaks } = session.voices.back().copied().unwrap_or_default();
+        let people = speaks.iter().take(session.participants.len());
         samplings.extend(people.map(|&speaks| if speaks { session.sampling } else { silent }));
     }
     let mut streams: Vec<&mut CausalStream> =
@@ -207,7 +204,7 @@ pub(crate) fn step_causal(
             }
             motion.extend(made);
         }
-        motion
+        Window { motion, voices: session.voices.drain(..window).collect() }
     };
     Ok(due.iter_mut().map(&mut finish).collect())
 }
@@ -238,21 +235,29 @@ impl Smoothing {
 
 /// The last `new` frames of both tracks of each stream, heard by each participant.
 fn hear(
-    speech: &Speech,
+    speech: Option<&Speech>,
     generator: &CausalGenerator,
     group: &mut [&mut (&mut CausalSession, [&[f32]; 2])],
     new: usize,
 ) -> Result<()> {
-    let samples: Vec<f32> = group
-        .iter()
-        .flat_map(|(_, tracks)| {
-            tracks.iter().flat_map(|track| &track[track.len() - new * SAMPLES_PER_FRAME..])
-        })
-        .copied()
-        .collect();
-    let mut ears: Vec<&mut SpeechState> =
-        group.iter_mut().filter_map(|(session, _)| session.ears.as_mut()).flatten().collect();
-    let features = speech.step(&mut ears, &samples)?;
+    let samples: Vec<f32> = group.iter().flat_map(|(_, tracks)| newest(*tracks, new).concat()).collect();
+    let mut ears: Vec<&mut PairState> =
+        group.iter_mut().filter_map(|(session, _)| session.ears.as_mut()).collect();
+    let heard = speech.map(|speech| speech.step_pairs(&mut ears, &samples)).transpose()?;
+    let (features, shares) = heard.unzip();
+    for (index, (session, tracks)) in group.iter_mut().enumerate() {
+        let [own, partner] = newest(*tracks, new).map(|track| track.chunks_exact(SAMPLES_PER_FRAME));
+        let share = |side: usize, frame: usize| {
+            shares.as_ref().map_or(1.0, |shares| shares[(2 * index + side) * new + frame])
+        };
+        for (frame, pair) in own.zip(partner).enumerate() {
+            let voices = session.talk.hear(pair.into(), [share(0, frame), share(1, frame)]);
+            session.voices.push_back(voices);
+        }
+    }
+    let Some(features) = features else {
+        return Ok(());
+    };
     let voice = |side: usize| {
         let rows = group.iter().enumerate().flat_map(|(index, (session, _))| {
             (0..session.participants.len()).map(move |participant| 2 * index + (participant + side) % 2)
@@ -263,6 +268,11 @@ fn hear(
     let mut streams: Vec<&mut CausalStream> =
         group.iter_mut().flat_map(|(session, _)| &mut session.participants).collect();
     generator.hear(&mut streams, &voices)
+}
+
+/// The last `frames` frames of both tracks.
+fn newest(tracks: [&[f32]; 2], frames: usize) -> [&[f32]; 2] {
+    tracks.map(|track| &track[track.len() - frames * SAMPLES_PER_FRAME..])
 }
 
 /// Keeps a frame's coefficients in their range: rest poses, and filters behind sudden ends, lead out of it.

@@ -40,9 +40,9 @@ mod track;
 mod windowed;
 
 pub use controls::Controls;
-pub(crate) use output::{Output, Talk};
+pub(crate) use output::Output;
 pub use stepper::Timing;
-pub(crate) use stepper::{Due, Stream, step};
+pub(crate) use stepper::{Due, Stream, Window, step};
 pub use stream::{Session, step_all};
 pub use windowed::StageTimes;
 pub(crate) use windowed::StreamOptions;
@@ -168,7 +168,8 @@ pub struct Interruption {
 /// Who is heard in a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Voices {
-    /// Own and partner: louder than -50 dBFS, or was within 0.3 s.
+    /// Own and partner: louder than -50 dBFS, without what a causal encoder finds of the other in its track, or was
+    /// within 0.3 s.
     pub speaks: [bool; 2],
 }
 

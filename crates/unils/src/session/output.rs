@@ -17,17 +17,19 @@ const KEPT: usize = 25;
 
 /// Who is heard to speak, frame by frame.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Talk {
+pub(super) struct Talk {
     left: [u8; 2],
 }
 
 impl Talk {
-    /// The next frame's voices, from its samples of both tracks.
-    pub(crate) fn hear(&mut self, tracks: [&[f32]; 2]) -> Voices {
+    /// The next frame's voices, from its samples of both tracks and the share of each one's power that is its own
+    /// voice's.
+    pub(super) fn hear(&mut self, tracks: [&[f32]; 2], shares: [f32; 2]) -> Voices {
         let mut voices = Voices::default();
-        for ((left, track), speaks) in self.left.iter_mut().zip(tracks).zip(&mut voices.speaks) {
+        let each = self.left.iter_mut().zip(tracks).zip(shares);
+        for (((left, track), share), speaks) in each.zip(&mut voices.speaks) {
             let energy: f32 = track.iter().map(|sample| sample * sample).sum();
-            let is_heard = energy > SPEECH_RMS * SPEECH_RMS * SAMPLES_PER_FRAME as f32;
+            let is_heard = share * energy > SPEECH_RMS * SPEECH_RMS * SAMPLES_PER_FRAME as f32;
             *left = if is_heard { HANGOVER + 1 } else { left.saturating_sub(1) };
             *speaks = *left > 0;
         }

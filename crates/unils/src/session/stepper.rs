@@ -3,9 +3,9 @@
 //!
 //! A layout is a variant of [`Stream`] with its [`Timing`]; nothing else in `session` knows which one runs.
 
-use super::StageTimes;
 use super::causal::{CausalSession, step_causal};
 use super::windowed::{StreamOptions, WindowStream, step_windows};
+use super::{StageTimes, Voices};
 use crate::device::on_pool;
 use crate::error::{Error, Result};
 use crate::generator::Sampling;
@@ -91,11 +91,20 @@ pub(crate) struct Due<'a> {
     pub(crate) tracks: [&'a [f32]; 2],
 }
 
-/// The motion of each due window, (participants, frames, channels), in their order. All are of one model.
+/// A window that was made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Window {
+    /// (participants, frames, channels), row-major.
+    pub(crate) motion: Vec<f32>,
+    /// Who is heard in each frame.
+    pub(crate) voices: Vec<Voices>,
+}
+
+/// Each due window, in their order. All are of one model.
 ///
 /// # Errors
 /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails.
-pub(crate) fn step(model: &Model, due: Vec<Due<'_>>, times: &mut StageTimes) -> Result<Vec<Vec<f32>>> {
+pub(crate) fn step(model: &Model, due: Vec<Due<'_>>, times: &mut StageTimes) -> Result<Vec<Window>> {
     let (mut windowed, mut causal) = (Vec::new(), Vec::new());
     for Due { stream, tracks } in due {
         match stream {

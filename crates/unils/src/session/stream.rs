@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::controls::Controls;
-use super::output::{Output, Talk};
-use super::stepper::{Due, Stream, Timing, step};
+use super::output::Output;
+use super::stepper::{Due, Stream, Timing, Window, step};
 use super::track::Track;
 use super::windowed::StreamOptions;
 use super::{Chunk, Interruption, OWN, Pushed, SessionOptions, StageTimes, Voice};
@@ -31,7 +31,6 @@ struct State {
     stream: Stream,
     tracks: [Track; 2],
     controls: Controls,
-    talk: Talk,
     output: Output,
     /// What the caller says the time is, in samples.
     clock: Option<u64>,
@@ -58,7 +57,6 @@ impl State {
             )?,
             tracks: Voice::ALL.map(|voice| Track::new(voice.name())),
             controls: options.controls,
-            talk: Talk::default(),
             output,
             clock: None,
             next_frame: 0,
@@ -260,15 +258,12 @@ impl Session {
     }
 
     /// Takes the motion of the window that was heard.
-    fn take(&mut self, motion: &[f32], times: StageTimes) -> Result<Chunk> {
+    fn take(&mut self, window: Window, times: StageTimes) -> Result<Chunk> {
         let state = &mut self.state;
         let frame_samples = SAMPLES_PER_FRAME as u64;
-        let window = self.timing.window_frames;
+        let frames = self.timing.window_frames;
         let left = state.total.map(|total| total.div_ceil(frame_samples) - state.next_frame);
-        let valid = left.map_or(window, |left| window.min(usize::try_from(left).unwrap_or(window)));
-        let [own, partner] = self.heard.each_ref().map(|heard| heard.chunks_exact(SAMPLES_PER_FRAME));
-        let voices: Vec<_> =
-            own.zip(partner).take(valid).map(|(own, partner)| state.talk.hear([own, partner])).collect();
+        let valid = left.map_or(frames, |left| frames.min(usize::try_from(left).unwrap_or(frames)));
         state.next_frame += valid as u64;
         let kept = state.next_frame * frame_samples;
         let heard = kept + (self.timing.look_ahead_frames as u64) * frame_samples;
@@ -279,7 +274,7 @@ impl Session {
         });
         let is_last = state.total.is_some_and(|total| kept >= total);
         self.times = times;
-        let chunk = state.output.push(motion, &voices, &state.controls, is_last)?;
+        let chunk = state.output.push(&window.motion, &window.voices[..valid], &state.controls, is_last)?;
         Ok(Chunk { missing, ..chunk })
     }
 }
@@ -310,13 +305,13 @@ pub fn step_all(sessions: &mut [&mut Session]) -> Result<Vec<Option<Chunk>>> {
     for ((session, chunk), _) in
         sessions.iter_mut().zip(&mut chunks).zip(&is_due).filter(|(_, is_due)| **is_due)
     {
-        let motion = windows.next().unwrap_or_default();
+        let window = windows.next().unwrap_or_default();
         let sum = StageTimes {
             encoder: session.times.encoder + times.encoder,
             generator: session.times.generator + times.generator,
             codec: session.times.codec + times.codec,
         };
-        *chunk = Some(session.take(&motion, sum)?);
+        *chunk = Some(session.take(window, sum)?);
     }
     Ok(chunks)
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
+use super::output::Talk;
+use super::stepper::Window;
 use crate::error::{Error, Result};
 use crate::generator::{GenerationState, Generator, Sampling, Start};
 use crate::model::Model;
@@ -52,6 +54,7 @@ impl StreamOptions<'_> {
 pub(crate) struct WindowStream {
     state: GenerationState,
     sampling: Sampling,
+    talk: Talk,
 }
 
 impl WindowStream {
@@ -70,7 +73,8 @@ impl WindowStream {
             previous_is_unconditional: false,
             seed: start.seed,
         };
-        Ok(Self { state: generator.begin(participants, &begin), sampling: start.sampling })
+        let state = generator.begin(participants, &begin);
+        Ok(Self { state, sampling: start.sampling, talk: Talk::default() })
     }
 
     /// How the next windows' bits are drawn.
@@ -98,8 +102,7 @@ impl WindowStream {
     }
 }
 
-/// The next window of several streams, each with its own and its partner's samples of the window: motion of each,
-/// (participants, frames, channels) row-major, in their order.
+/// The next window of several streams, each with its own and its partner's samples of the window, in their order.
 ///
 /// # Errors
 /// [`Error::Argument`] for tracks of another length, [`Error::Device`] when the device fails; no stream has moved then.
@@ -108,14 +111,14 @@ pub(crate) fn step_windows(
     generator: &Generator,
     due: &mut [(&mut WindowStream, [&[f32]; 2])],
     times: &mut StageTimes,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<Vec<Window>> {
     let samples = generator.codec().window() * SAMPLES_PER_FRAME;
     let lengths = due.iter().flat_map(|(_, tracks)| tracks.iter().map(|track| track.len()));
     if let Some(wrong) = lengths.into_iter().find(|&length| length != samples) {
         let what = format!("expected windows of {samples} samples, got {wrong}");
         return Err(Error::argument("audio", what));
     }
-    let mut windows = vec![Vec::new(); due.len()];
+    let mut windows = vec![Window::default(); due.len()];
     let mut waiting: Vec<usize> = (0..due.len()).collect();
     while let Some(&first) = waiting.first() {
         // One pass has one guidance and one temperature.
@@ -134,7 +137,7 @@ fn step_group(
     due: &mut [(&mut WindowStream, [&[f32]; 2])],
     group: &[usize],
     times: &mut StageTimes,
-    windows: &mut [Vec<f32>],
+    windows: &mut [Window],
 ) -> Result<()> {
     let states: Vec<&GenerationState> = group.iter().map(|&index| &due[index].0.state).collect();
     let Some(mut batch) = GenerationState::join(&states) else { return Ok(()) };
@@ -153,10 +156,14 @@ fn step_group(
     let row = motion.len() / batch.participants();
     let mut first = 0;
     for &index in group {
-        let state = &mut due[index].0.state;
-        state.take_rows(&batch, first);
-        let end = first + state.participants();
-        windows[index] = motion[first * row..end * row].to_vec();
+        let (stream, [own, partner]) = &mut due[index];
+        stream.state.take_rows(&batch, first);
+        let end = first + stream.state.participants();
+        let tracks = own.chunks_exact(SAMPLES_PER_FRAME).zip(partner.chunks_exact(SAMPLES_PER_FRAME));
+        windows[index] = Window {
+            motion: motion[first * row..end * row].to_vec(),
+            voices: tracks.map(|pair| stream.talk.hear(pair.into(), [1.0; 2])).collect(),
+        };
         first = end;
     }
     Ok(())

@@ -50,9 +50,7 @@ impl Tracker {
     pub(super) fn apply(&mut self, steps: &mut [f32]) {
         for bands in steps.chunks_exact_mut(BANDS) {
             bands.iter_mut().for_each(|value| *value = LogMel::log_power(*value).exp());
-            let heard = &bands[FIRST_BAND..];
-            let energy = (heard.iter().sum::<f32>() / heard.len() as f32).ln();
-            let quiet = (-self.follow(energy)).exp();
+            let quiet = (-self.follow(energy(bands))).exp();
             bands.iter_mut().for_each(|power| *power = (*power * quiet + SOFTENING).ln() / SPREAD + 1.0);
         }
     }
@@ -60,11 +58,7 @@ impl Tracker {
     /// The level after a step of that energy.
     fn follow(&mut self, energy: f32) -> f32 {
         let Followed { level, floor } = self.followed.unwrap_or(Followed { level: energy, floor: energy });
-        let floor = if energy < floor {
-            floor + FLOOR_FALL * (energy - floor)
-        } else {
-            energy.min(floor + FLOOR_RISE)
-        };
+        let floor = followed_floor(floor, energy);
         let level = if energy > level {
             level + ATTACK * (energy - level)
         } else if energy > floor + GATE {
@@ -75,6 +69,17 @@ impl Tracker {
         self.followed = Some(Followed { level, floor });
         level.max(floor + ABOVE_FLOOR).max(LOWEST)
     }
+}
+
+/// Energy of the bands that hold speech, of a step's powers, nats.
+pub(super) fn energy(powers: &[f32]) -> f32 {
+    let heard = &powers[FIRST_BAND..];
+    (heard.iter().sum::<f32>() / heard.len() as f32).ln()
+}
+
+/// A noise floor after another step.
+pub(super) fn followed_floor(floor: f32, energy: f32) -> f32 {
+    if energy < floor { floor + FLOOR_FALL * (energy - floor) } else { energy.min(floor + FLOOR_RISE) }
 }
 
 #[cfg(test)]

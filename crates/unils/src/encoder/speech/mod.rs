@@ -25,8 +25,14 @@
 //! # Ok::<(), unils::Error>(())
 //! ```
 //!
+//! # Two voices
+//!
+//! [`Speech::step_pairs`] hears both voices of conversations, each without what leaks of the other into its track (the
+//! module `crosstalk`): the partner in one's own microphone.
+//!
 //! Letters: `B` tracks or streams, `N` samples, `T` rows in time, `C` channels, `D` a dilation.
 
+mod crosstalk;
 mod level;
 
 use burn::module::Module;
@@ -34,8 +40,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use self::crosstalk::Crosstalk;
 use self::level::Tracker;
 use super::LogMel;
+use super::log_mel::BANDS;
 use crate::error::{Error, Result};
 use crate::motion::SAMPLES_PER_FRAME;
 use crate::nn::{Activation, LayerNorm, Linear, Loader};
@@ -44,6 +52,8 @@ use crate::nn::{Activation, LayerNorm, Linear, Loader};
 const TAPS: usize = 3;
 /// Rows at 50 a second that become one at 25.
 const STRIDE: usize = 2;
+/// Steps of energies in a feature.
+const STEPS_PER_FRAME: usize = STRIDE * LogMel::FEATURE_DIM / BANDS;
 const EPSILON: f64 = 1e-5;
 /// Most that a configuration may ask for.
 const MOST_WIDTH: usize = 4096;
@@ -158,6 +168,13 @@ pub struct SpeechState {
     past: Vec<Vec<f32>>,
 }
 
+/// Two voices that are heard as what they are: each without what [leaks](self#two-voices) of the other into its track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairState {
+    voices: [SpeechState; 2],
+    crosstalk: [Crosstalk; 2],
+}
+
 impl Speech {
     /// Samples of a feature: those of a motion frame.
     pub const SAMPLES_PER_FEATURE: usize = SAMPLES_PER_FRAME;
@@ -231,13 +248,40 @@ impl Speech {
         }
     }
 
+    /// Two voices of one conversation before their first sample.
+    pub fn begin_pair(&self) -> PairState {
+        PairState { voices: [self.begin(), self.begin()], crosstalk: Default::default() }
+    }
+
+    /// Goes on with several conversations at once: the next `F` frames of 640 samples of both voices of each, row-major,
+    /// to their features `(2 B, F, C)` and, of each row's frames, the share of its power that is its own voice's, from 0
+    /// to 1, `2 B F` numbers.
+    ///
+    /// # Errors
+    /// As [`Speech::step`].
+    pub fn step_pairs(&self, pairs: &mut [&mut PairState], samples: &[f32]) -> Result<(Tensor<3>, Vec<f32>)> {
+        let mut voices: Vec<_> = pairs.iter_mut().flat_map(|pair| &mut pair.voices).collect();
+        let mut energies = self.listen(&mut voices, samples)?;
+        let row = energies.len() / (2 * pairs.len());
+        let each = pairs.par_iter_mut().zip(energies.par_chunks_exact_mut(2 * row));
+        let shares: Vec<f32> = each.flat_map_iter(|(pair, energies)| pair.part(energies)).collect();
+        let mut voices: Vec<_> = pairs.iter_mut().flat_map(|pair| &mut pair.voices).collect();
+        Ok((self.features_of(&mut voices, energies), shares))
+    }
+
     /// Goes on with several streams at once: the next `F` frames of 640 samples of each, row-major, to their features
     /// `(B, F, C)`.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are not as many whole frames for each stream; the states are then as before.
     pub fn step(&self, states: &mut [&mut SpeechState], samples: &[f32]) -> Result<Tensor<3>> {
-        let (streams, width) = (states.len(), self.feature_dim());
+        let energies = self.listen(states, samples)?;
+        Ok(self.features_of(states, energies))
+    }
+
+    /// The log-mel energies of the next samples of several streams, row-major.
+    fn listen(&self, states: &mut [&mut SpeechState], samples: &[f32]) -> Result<Vec<f32>> {
+        let streams = states.len();
         let each = samples.len() / streams.max(1);
         if streams == 0
             || each == 0
@@ -256,8 +300,17 @@ impl Speech {
             state.samples.extend_from_slice(new);
             let mut steps = self.log_mel.rows(&state.samples, heard + each, heard);
             state.samples.drain(..each);
-            state.tracker.apply(&mut steps);
             energies.append(&mut steps);
+        }
+        Ok(energies)
+    }
+
+    /// The next features of several streams from their energies.
+    fn features_of(&self, states: &mut [&mut SpeechState], mut energies: Vec<f32>) -> Tensor<3> {
+        let (streams, width) = (states.len(), self.feature_dim());
+        let each = energies.len() / streams.max(1);
+        for (state, steps) in states.iter_mut().zip(energies.chunks_exact_mut(each.max(1))) {
+            state.tracker.apply(steps);
         }
         let device = self.norm.gamma.val().device();
         let gather = |index: usize| {
@@ -274,7 +327,7 @@ impl Speech {
                 state.past[index].copy_from_slice(values);
             }
         }
-        Ok(features)
+        features
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
@@ -293,6 +346,30 @@ impl Speech {
             x = block.forward(x, past);
         }
         self.norm.forward(x)
+    }
+}
+
+impl PairState {
+    /// Takes each voice out of the other's energies, the first's and then the second's, and gives the shares of the
+    /// frames' power that are left.
+    fn part(&mut self, energies: &mut [f32]) -> Vec<f32> {
+        let (first, second) = energies.split_at_mut(energies.len() / 2);
+        let mut shares = [Vec::new(), Vec::new()];
+        for (first, second) in
+            first.as_chunks_mut::<BANDS>().0.iter_mut().zip(second.as_chunks_mut::<BANDS>().0)
+        {
+            let heard = [&*first, &*second].map(|bands| bands.map(LogMel::log_power));
+            for (side, bands) in [first, second].into_iter().enumerate() {
+                let mut own = heard[side];
+                let share = self.crosstalk[side].clean(&mut own, &heard[1 - side]);
+                if share < 1.0 {
+                    *bands = own.map(LogMel::of_log_power);
+                }
+                shares[side].push(share);
+            }
+        }
+        let of_frame = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
+        shares.iter().flat_map(|steps| steps.chunks(STEPS_PER_FRAME)).map(of_frame).collect()
     }
 }
 

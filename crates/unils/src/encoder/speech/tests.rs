@@ -81,6 +81,54 @@ fn streams_give_the_features_of_whole_waves() {
     assert_eq!(state, speech.begin());
 }
 
+/// Both voices' features and shares, heard as a pair in pieces of so many frames.
+fn heard_together(speech: &Speech, rows: &[Vec<f32>; 2], cuts: &[usize]) -> (Vec<f32>, Vec<f32>) {
+    let mut pair = speech.begin_pair();
+    let (mut at, mut parts, mut shares) = (0, Vec::new(), [Vec::new(), Vec::new()]);
+    for frames in cuts {
+        let to = at + frames * 640;
+        let samples: Vec<f32> = rows.iter().flat_map(|row| row[at..to].to_vec()).collect();
+        let (features, left) = speech.step_pairs(&mut [&mut pair], &samples).unwrap();
+        parts.push(features);
+        shares.iter_mut().zip(left.chunks_exact(*frames)).for_each(|(all, left)| all.extend(left));
+        at = to;
+    }
+    (values(Tensor::cat(parts, 1)), shares.concat())
+}
+
+#[test]
+fn pairs_without_a_leak_are_heard_like_single_voices() {
+    let speech = speech(&config());
+    let rows = [voice(100 * 640, 1), voice(100 * 640, 2)];
+    let (features, shares) = heard_together(&speech, &rows, &[2; 50]);
+    assert!(furthest(&features, &values(speech.forward(waves(&rows)))) < 1e-5);
+    assert!(shares == vec![1.0; 200]);
+}
+
+#[test]
+fn a_leak_is_taken_out_alike_for_every_cut() {
+    let speech = speech(&config());
+    // The first says nothing and has the second in the microphone.
+    let (quiet, partner) = (voice(150 * 640, 1), voice(150 * 640, 2));
+    let quiet: Vec<f32> = quiet.iter().map(|sample| sample.clamp(-2e-4, 2e-4)).collect();
+    let leak = [vec![0.0; 400], partner.iter().map(|sample| 0.1 * sample).collect()].concat();
+    let heard: Vec<f32> = quiet.iter().zip(&leak).map(|(quiet, leak)| quiet + leak).collect();
+    let rows = [heard, partner];
+    let (features, shares) = heard_together(&speech, &rows, &[2; 75]);
+    for cuts in [vec![1; 150], vec![100, 50]] {
+        let (again, left) = heard_together(&speech, &rows, &cuts);
+        assert!(furthest(&again, &features) < 1e-5 && left == shares);
+    }
+    let untreated = values(speech.forward(waves(&rows)));
+    let (own, partner) = (..untreated.len() / 2, untreated.len() / 2..);
+    assert!(furthest(&features[own], &untreated[own]) > 1e-2);
+    assert!(furthest(&features[partner.clone()], &untreated[partner]) < 1e-5);
+    // Past the first seconds, in which it is found.
+    assert!(shares[150..].iter().all(|share| *share == 1.0));
+    let left = shares[50..150].iter().sum::<f32>() / 100.0;
+    assert!(left < 0.5, "{left}");
+}
+
 #[test]
 fn gain_does_not_matter_and_silence_is_not_blown_up() {
     let speech = speech(&config());
