@@ -168,7 +168,7 @@ pub struct SpeechState {
     past: Vec<Vec<f32>>,
 }
 
-/// Two voices that are heard as what they are: each without what [leaks](self#two-voices) of the other into its track.
+/// Two voices of a conversation, each heard without what leaks of the other into its track; see [`Speech::step_pairs`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairState {
     voices: [SpeechState; 2],
