@@ -361,8 +361,8 @@ mod tests {
         let heard = with_partner((&own, &clean), (&partner, &other), 20.0);
         let leak: Vec<f32> = heard.iter().zip(&own).map(|(heard, own)| heard - own).collect();
         let starts = leak.iter().position(|sample| *sample != 0.0).unwrap();
-        // A tone's first sample is zero.
-        assert_eq!(starts, 8_000 + 480 + 1);
+        // A tone's first sample is zero but for rounding.
+        assert!(starts.abs_diff(8_000 + 480) < 2, "{starts}");
         let power = |from: &[f32]| from.iter().map(|x| f64::from(x * x)).sum::<f64>() / from.len() as f64;
         let ratio = 10.0 * (power(&own[56_000..88_000]) / power(&leak[8_480..40_480])).log10();
         assert!((ratio - 20.0).abs() < 0.5, "{ratio}");
