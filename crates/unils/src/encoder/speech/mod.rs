@@ -172,7 +172,7 @@ pub struct SpeechState {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairState {
     voices: [SpeechState; 2],
-    crosstalk: [Crosstalk; 2],
+    crosstalk: Crosstalk,
 }
 
 impl Speech {
@@ -250,7 +250,7 @@ impl Speech {
 
     /// Two voices of one conversation before their first sample.
     pub fn begin_pair(&self) -> PairState {
-        PairState { voices: [self.begin(), self.begin()], crosstalk: Default::default() }
+        PairState { voices: [self.begin(), self.begin()], crosstalk: Crosstalk::default() }
     }
 
     /// Goes on with several conversations at once: the next `F` frames of 640 samples of both voices of each, row-major,
@@ -358,14 +358,13 @@ impl PairState {
         for (first, second) in
             first.as_chunks_mut::<BANDS>().0.iter_mut().zip(second.as_chunks_mut::<BANDS>().0)
         {
-            let heard = [&*first, &*second].map(|bands| bands.map(LogMel::log_power));
+            let mut tracks = [&*first, &*second].map(|bands| bands.map(LogMel::log_power));
+            let left = self.crosstalk.part(&mut tracks);
             for (side, bands) in [first, second].into_iter().enumerate() {
-                let mut own = heard[side];
-                let share = self.crosstalk[side].clean(&mut own, &heard[1 - side]);
-                if share < 1.0 {
-                    *bands = own.map(LogMel::of_log_power);
+                if left[side] < 1.0 {
+                    *bands = tracks[side].map(LogMel::of_log_power);
                 }
-                shares[side].push(share);
+                shares[side].push(left[side]);
             }
         }
         let of_frame = |steps: &[f32]| steps.iter().sum::<f32>() / steps.len() as f32;
