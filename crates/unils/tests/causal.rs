@@ -9,6 +9,7 @@ use unils::generator::{
     CausalConfig, CausalGenerator, CausalInputs, CausalStream, GeneratorConfig, Hearing, Sampling,
     StreamStart,
 };
+use unils::model::ModelConfig;
 use unils::motion::Group;
 use unils::nn::{Loader, RandomWeights};
 
@@ -54,6 +55,7 @@ fn generator_with(audio_dim: Option<usize>, bit_units: usize, pack: bool) -> Cau
         mouth_hz: 0.0,
         gaze_join: 0.0,
         blink_gain: 1.0,
+        head_gain: 1.0,
     };
     let config = GeneratorConfig {
         width: 24,
@@ -306,6 +308,10 @@ fn misuse_is_told() {
     let start = StreamStart { style: Some(vec![0.0; 5]), ..StreamStart::default() };
     let error = generator.begin_stream(&start).unwrap_err().to_string();
     assert!(error.contains("5 numbers, expected 3 rows of 55"), "{error}");
+    let preset = include_str!("../../../configs/live.toml");
+    let text = preset.replace("head_gain = 1", "head_gain = 2");
+    let error = ModelConfig::from_toml(&text, "here").unwrap_err().to_string();
+    assert!(error.contains("head_gain 2.25 (0.5 to 2)"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use common::largest_difference;
 use session_common::{drain, voice};
 use unils::device::DeviceKind;
 use unils::model::{Model, ModelConfig};
-use unils::motion::Space;
+use unils::motion::{Group, Space};
 use unils::session::{Controls, Session, SessionOptions, Timing, Voice, step_all};
 
 const RATE: u32 = 16_000;
@@ -133,6 +133,41 @@ fn the_mouth_has_its_temperature_while_it_speaks() {
     let speaks = (silence / 640 - 3) * WIDTH;
     assert!(cold[..speaks] == warm[..speaks]);
     assert!(largest_difference(&cold[speaks..], &warm[speaks..]) > 1e-2);
+}
+
+#[test]
+fn gains_scale_blinks_and_the_head_and_nothing_else() {
+    let (own, partner) = (voice(2.0, 190.0, RATE), voice(2.0, 120.0, RATE));
+    let with = |blink_gain: f32, head_gain: f32| {
+        let mut config = ModelConfig::preset("live").unwrap();
+        let causal = config.generator.as_mut().unwrap().causal.as_mut().unwrap();
+        (causal.blink_gain, causal.head_gain) = (blink_gain, head_gain);
+        let model = Arc::new(Model::random(&config, 1, DeviceKind::Cpu).unwrap());
+        let mut session = Session::new(model, options(4)).unwrap();
+        session.push(Voice::Own, RATE, None, &own).unwrap();
+        session.push(Voice::Partner, RATE, None, &partner).unwrap();
+        session.finish();
+        values(&mut session)
+    };
+    let (plain, scaled) = (with(1.0, 1.0), with(0.5, 2.0));
+    let lids = Space::Arkit55.blink_indices();
+    let head = Space::Arkit55.group_indices(Group::Head);
+    let mut moved = [false; 2];
+    for (plain, scaled) in plain.chunks_exact(WIDTH).zip(scaled.chunks_exact(WIDTH)) {
+        for (channel, (&plain, &scaled)) in plain.iter().zip(scaled).enumerate() {
+            if lids.contains(&channel) {
+                // What would be more than shut is shut.
+                assert!((scaled - 0.5 * plain).abs() < 1e-5 || plain == 1.0, "{channel}: {plain} {scaled}");
+                moved[0] |= scaled != plain;
+            } else if head.contains(&channel) {
+                assert!((scaled - 2.0 * plain).abs() < 1e-5, "{channel}: {plain} {scaled}");
+                moved[1] |= scaled != plain;
+            } else {
+                assert_eq!(scaled, plain, "{channel}");
+            }
+        }
+    }
+    assert_eq!(moved, [true; 2]);
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub struct CausalConfig {
     /// Scales blinks, which come out of the codec a little too flat: full closure is 1.
     #[serde(default = "one")]
     pub blink_gain: f32,
+    /// Scales the head's angles: a head that goes on from its own motion for minutes turns less far, or farther, than
+    /// people's. One over its spread relative to people's on the validation split.
+    #[serde(default = "one")]
+    pub head_gain: f32,
 }
 
 fn one() -> f32 {
@@ -83,11 +87,11 @@ impl CausalConfig {
         let is_filter = |hz| (0.0..12.0).contains(hz);
         let are_in_range = [self.head_hz, self.mouth_hz].iter().all(is_filter)
             && (0.0..=0.5).contains(&self.gaze_join)
-            && (0.5..=2.0).contains(&self.blink_gain);
+            && [self.blink_gain, self.head_gain].iter().all(|gain| (0.5..=2.0).contains(gain));
         if !are_in_range {
             let what = format!(
-                "head_hz {}, mouth_hz {} (0 to 12), gaze_join {} (0 to 0.5), blink_gain {} (0.5 to 2)",
-                self.head_hz, self.mouth_hz, self.gaze_join, self.blink_gain
+                "head_hz {}, mouth_hz {} (0 to 12), gaze_join {} (0 to 0.5), blink_gain {}, head_gain {} (0.5 to 2)",
+                self.head_hz, self.mouth_hz, self.gaze_join, self.blink_gain, self.head_gain
             );
             return Err(Error::config("generator.causal", what));
         }

@@ -189,15 +189,18 @@ pub(crate) fn step_causal(
     let space = model.config().space;
     let row = window * space.width();
     let mut rows = motion.chunks_exact(row);
-    let blinks = space.blink_indices();
-    let gain = generator.layout().config().blink_gain;
+    let config = generator.layout().config();
+    let gains =
+        [(space.blink_indices(), config.blink_gain), (space.group_indices(Group::Head), config.head_gain)];
     let mut finish = |(session, _): &mut (&mut CausalSession, [&[f32]; 2])| {
         let mut motion = Vec::with_capacity(session.rests.len() * row);
         for (smoothing, rest) in session.smoothings.iter_mut().zip(&session.rests) {
             let mut made = rows.next().unwrap_or_default().to_vec();
             smoothing.gaze.apply(&mut made, space.width());
             for frame in made.chunks_exact_mut(space.width()) {
-                blinks.iter().for_each(|&lid| frame[lid] *= gain);
+                for (channels, gain) in &gains {
+                    channels.iter().for_each(|&channel| frame[channel] *= gain);
+                }
                 frame.iter_mut().zip(rest).for_each(|(value, rest)| *value += rest);
                 smoothing.filters.iter_mut().for_each(|filter| filter.apply(frame));
                 keep_in_range(frame, space);
