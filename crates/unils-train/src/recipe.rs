@@ -166,6 +166,11 @@ impl StageRecipe {
         }
     }
 
+    /// Windows of a block-causal model's clip.
+    pub fn windows_of_clip(&self, window: usize) -> usize {
+        self.clip.unwrap_or(USUAL_CLIP) / window
+    }
+
     /// The same training on `devices` devices with a batch each, as the release does it: fewer steps, a shorter
     /// warm-up and a faster average by that factor, a higher learning rate.
     #[must_use]
@@ -295,6 +300,9 @@ fn set(table: &mut toml::Table, name: &str, value: &toml::Value) -> bool {
     }
 }
 
+/// Frames of a block-causal model's clip where the recipe does not say.
+const USUAL_CLIP: usize = 150;
+
 /// How the stages of a preset are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -371,6 +379,23 @@ impl Recipe {
     }
 }
 
+/// What a stage's numbers do that is hardly meant, in a sentence; [`None`] if there is nothing to say.
+///
+/// A generator whose past is as long as the clips has learnt next to nothing of a whole past, which it always has when it
+/// runs freely: its head goes too far.
+pub fn caveat(model: &ModelConfig, recipe: &StageRecipe) -> Option<String> {
+    let past = model.generator.as_ref()?.causal.as_ref()?.past;
+    let window = model.codec.schedule.last().copied().filter(|&window| window > 0)?;
+    let clip = recipe.windows_of_clip(window);
+    (clip <= past).then(|| {
+        format!(
+            "clips of {clip} windows hardly show the past of {past} that the generator has when it runs: take clips of \
+             {} frames (clip), or a model with a shorter past",
+            2 * past * window
+        )
+    })
+}
+
 /// What a stage trains of a preset's model: the codec alone, the generator without its hearing, all of it, or the speech
 /// encoder.
 ///
@@ -423,6 +448,20 @@ mod tests {
             assert_eq!(model_of_stage(&model, Stage::Speech).is_ok(), is_trained, "{name}");
         }
         assert_eq!(Recipe::preset_names(), ModelConfig::preset_names());
+    }
+
+    #[test]
+    fn clips_that_hardly_show_the_past_are_told() {
+        let model = model_of_stage(&ModelConfig::preset("live").unwrap(), Stage::DualTrack).unwrap();
+        let recipe = Recipe::preset("live").unwrap().dual_track;
+        assert_eq!(caveat(&model, &recipe), None);
+        let told = caveat(&model, &recipe.with("clip=100").unwrap()).unwrap();
+        assert!(told.contains("clips of 50 windows") && told.contains("past of 50"), "{told}");
+        assert!(told.contains("200 frames"), "{told}");
+        // The codec alone has no such past, long windows have none.
+        let codec = model_of_stage(&model, Stage::Codec).unwrap();
+        assert_eq!(caveat(&codec, &recipe.with("clip=100").unwrap()), None);
+        assert_eq!(caveat(&ModelConfig::preset("paper").unwrap(), &recipe), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use unils_train::ablate::Variant;
 use unils_train::recipe::Recipe;
 
-use super::ComputeArguments;
+use super::{ComputeArguments, RecipeFiles};
 
 const ABLATE_EXAMPLES: &str = "\
 Examples:
@@ -57,8 +57,10 @@ pub struct Ablate {
     /// Seed of all runs
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub files: RecipeFiles,
     /// One number of all stages' recipes, such as steps=500, or of one, dual_track.steps=500; may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[arg(long = "set", value_name = "NAME=VALUE", help_heading = "Recipe")]
     pub settings: Vec<String>,
     /// Threads that read the data
     #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Computation")]

@@ -26,7 +26,7 @@ pub use self::evaluate::{Against, Evaluate, Predict};
 pub use self::evidence::Evidence;
 pub use self::faces::{FaceArguments, Fit, Plot, Render, VoiceArguments};
 pub use self::serve::Serve;
-pub use self::train::Train;
+pub use self::train::{RecipeFiles, Train};
 use self::values::{
     channel_pair, device, direction, guidance, part, positive, repository, revision, share, softness,
     thread_count, twice,

@@ -61,12 +61,8 @@ pub struct Train {
     #[arg(long)]
     pub single_stage: bool,
 
-    /// TOML file with the recipe's numbers instead of the preset's
-    #[arg(long, value_name = "FILE", help_heading = "Recipe")]
-    pub recipe: Option<PathBuf>,
-    /// TOML file with the model's sizes instead of the preset's
-    #[arg(long, value_name = "FILE", help_heading = "Recipe")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: RecipeFiles,
     /// One number of the recipe, such as steps=500 or spoiling.flips=0.1; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", help_heading = "Recipe")]
     pub settings: Vec<String>,
@@ -89,6 +85,18 @@ pub struct Train {
     pub cache: usize,
     #[command(flatten)]
     pub compute: ComputeArguments,
+}
+
+/// What replaces a preset's two files.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recipe")]
+pub struct RecipeFiles {
+    /// TOML file with the recipe's numbers instead of the preset's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// TOML file with the model's sizes instead of the preset's
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
 }
 
 /// A stage on the command line.

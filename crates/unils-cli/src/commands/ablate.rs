@@ -10,16 +10,15 @@ use unils::file::write_whole;
 use unils::generator::Sampling;
 use unils::metrics::paper::{self, METRICS};
 use unils::metrics::report::{Better, Report, comparison};
-use unils::model::ModelConfig;
 use unils::{Error, Result};
 use unils_render::plot::{Chart, ScoreRow, Scores};
 use unils_train::ablate::{Ablated, Ablation, Difference, Happening, Variant};
 use unils_train::evaluate::{People, Protocol};
-use unils_train::recipe::{Recipe, Stage};
+use unils_train::recipe::{Recipe, Stage, caveat};
 use unils_train::run::{DataConfig, find_checkpoint};
 use unils_train::trainer::TrainerOptions;
 
-use super::train::Watch;
+use super::train::{Watch, model_and_recipe};
 use super::{Context, limit_threads};
 use crate::args::Ablate;
 use crate::interrupt::{self, Graceful};
@@ -55,6 +54,10 @@ struct Summary<'a> {
 pub fn run(arguments: &Ablate, context: Context) -> anyhow::Result<()> {
     limit_threads(&arguments.compute)?;
     let ablation = ablation(arguments)?;
+    let Recipe { audio_free, dual_track, .. } = &ablation.recipe;
+    if let Some(caveat) = [audio_free, dual_track].iter().find_map(|recipe| caveat(&ablation.model, recipe)) {
+        context.reporter.note(format_args!("note: {caveat}"));
+    }
     let _graceful = Graceful::begin();
     let mut watch = Progress { context, training: None, scoring: None, folder: arguments.out.clone() };
     let done = ablation.run(&mut |happening| watch.see(happening));
@@ -64,7 +67,7 @@ pub fn run(arguments: &Ablate, context: Context) -> anyhow::Result<()> {
     }
     let ablated = done?;
     let differences = ablated.differences(&ablation.protocol)?;
-    let written = write(arguments, &ablated, &differences)?;
+    let written = write(arguments, &ablation, &ablated, &differences)?;
     if context.is_json {
         let Ablated { variants, bounds } = &ablated;
         return output::print_json(&Summary { variants, bounds, differences: &differences, written });
@@ -77,8 +80,7 @@ pub fn run(arguments: &Ablate, context: Context) -> anyhow::Result<()> {
 }
 
 fn ablation(arguments: &Ablate) -> anyhow::Result<Ablation> {
-    let mut recipe = Recipe::preset(&arguments.preset)?;
-    let model = ModelConfig::preset(&arguments.preset)?;
+    let (model, mut recipe) = model_and_recipe(&arguments.preset, &arguments.files)?;
     let sampling = as_learnt(model.sampling);
     let stages = [
         (Stage::Codec, &mut recipe.codec),
@@ -181,20 +183,27 @@ fn table(ablated: &Ablated) -> String {
 }
 
 /// Writes `table.md`, `scores.svg` and `table.html`.
-fn write(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> Result<Vec<PathBuf>> {
+fn write(
+    arguments: &Ablate,
+    ablation: &Ablation,
+    ablated: &Ablated,
+    differences: &[Difference],
+) -> Result<Vec<PathBuf>> {
     let at = |name: &str| arguments.out.join(name);
     let chart = chart(ablated);
     chart.write(at("scores.svg"))?;
-    let markdown = markdown(arguments, ablated, differences);
+    let markdown = markdown(arguments, ablation, ablated, differences);
     write_whole(at("table.md"), markdown.as_bytes())?;
     write_whole(at("table.html"), html(&markdown, &chart.svg()).as_bytes())?;
     Ok(vec![at("table.md"), at("table.html"), at("scores.svg")])
 }
 
-fn markdown(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -> String {
-    let stage = |stage: Stage| {
-        Recipe::preset(&arguments.preset).and_then(|recipe| Ok(recipe.stage(stage)?.steps)).unwrap_or(0)
-    };
+fn markdown(
+    arguments: &Ablate,
+    ablation: &Ablation,
+    ablated: &Ablated,
+    differences: &[Difference],
+) -> String {
     let mut text = format!("# Ablation of the recipe: {}\n\n", arguments.preset);
     let mut line = |line: String| {
         // Writing to a string does not fail.
@@ -225,11 +234,17 @@ fn markdown(arguments: &Ablate, ablated: &Ablated, differences: &[Difference]) -
     }
     let settings = ablated.variants.first().map(|report| report.settings.clone()).unwrap_or_default();
     line(format!("\n## Settings\n\n* data: {}", arguments.data.display()));
+    for (what, file) in [("model", &arguments.files.model), ("recipe", &arguments.files.recipe)] {
+        if let Some(file) = file {
+            line(format!("* {what}: {}, not the preset's", file.display()));
+        }
+    }
+    let Recipe { codec, audio_free, dual_track, .. } = &ablation.recipe;
     line(format!(
-        "* steps: codec {}, audio_free {}, dual_track {} (the preset's; changed by: {})",
-        stage(Stage::Codec),
-        stage(Stage::AudioFree),
-        stage(Stage::DualTrack),
+        "* steps: codec {}, audio_free {}, dual_track {} (changed by --set: {})",
+        codec.steps,
+        audio_free.steps,
+        dual_track.steps,
         if arguments.settings.is_empty() { "nothing".to_owned() } else { arguments.settings.join(", ") }
     ));
     line(format!("* seed: {}", arguments.seed));

@@ -14,14 +14,14 @@ use unils_render::picture::write_png;
 use unils_render::plot::{Chart, Lines, Series};
 use unils_render::raster::RenderOptions;
 use unils_train::exchange::Meeting;
-use unils_train::recipe::{Recipe, Stage, model_of_stage};
+use unils_train::recipe::{Recipe, Stage, caveat, model_of_stage};
 use unils_train::run::{
     Check, DataConfig, Record, RunConfig, StepRecord, find_checkpoint, read_config, read_records,
 };
 use unils_train::trainer::{Ending, Event, Sample, Trainer, TrainerOptions};
 
 use super::{Context, limit_threads};
-use crate::args::Train;
+use crate::args::{RecipeFiles, Train};
 use crate::interrupt::{self, Graceful};
 use crate::output::{self, Facts};
 use crate::progress::{Meter, Unit};
@@ -67,6 +67,9 @@ pub fn run(arguments: &Train, context: Context) -> anyhow::Result<()> {
         "{} of {}: {numbers} numbers are trained, step {begun_at} of {}",
         config.stage, config.model.preset, config.recipe.steps
     ));
+    if let Some(caveat) = caveat(&config.model, &config.recipe) {
+        reporter.note(format_args!("note: {caveat}"));
+    }
     let _graceful = Graceful::begin();
     let label = format!("train {}", config.stage);
     let meter = reporter.meter(&label, Some(config.recipe.steps), Unit::Steps);
@@ -129,14 +132,7 @@ fn options(arguments: &Train) -> TrainerOptions {
 fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
     let stage = Stage::from(arguments.stage);
     let preset = arguments.preset.as_deref().unwrap_or_default();
-    let model = match &arguments.model {
-        Some(path) => ModelConfig::from_toml(&read_text(path)?, &path.display().to_string())?,
-        None => ModelConfig::preset(preset)?,
-    };
-    let recipe = match &arguments.recipe {
-        Some(path) => Recipe::from_toml(&read_text(path)?, &path.display().to_string())?,
-        None => Recipe::preset(preset)?,
-    };
+    let (model, recipe) = model_and_recipe(preset, &arguments.files)?;
     let mut recipe = recipe.stage(stage)?.clone();
     for setting in &arguments.settings {
         recipe = recipe.with(setting)?;
@@ -177,6 +173,19 @@ fn config(arguments: &Train) -> anyhow::Result<RunConfig> {
     })
 }
 
+/// A preset's sizes and numbers, or those of the files that replace them.
+pub(super) fn model_and_recipe(preset: &str, files: &RecipeFiles) -> Result<(ModelConfig, Recipe)> {
+    let model = match &files.model {
+        Some(path) => ModelConfig::from_toml(&read_text(path)?, &path.display().to_string())?,
+        None => ModelConfig::preset(preset)?,
+    };
+    let recipe = match &files.recipe {
+        Some(path) => Recipe::from_toml(&read_text(path)?, &path.display().to_string())?,
+        None => Recipe::preset(preset)?,
+    };
+    Ok((model, recipe))
+}
+
 fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))
 }
@@ -204,8 +213,8 @@ fn check_resumed(arguments: &Train) -> anyhow::Result<()> {
         differs("data", &config.data.path.display(), &data.display())?;
     }
     let is_fixed = !arguments.settings.is_empty()
-        || arguments.recipe.is_some()
-        || arguments.model.is_some()
+        || arguments.files.recipe.is_some()
+        || arguments.files.model.is_some()
         || arguments.from.is_some();
     if is_fixed {
         let error =

@@ -171,3 +171,32 @@ fn an_ablation_shares_a_codec_that_is_there_and_sets_numbers_of_one_stage() {
     run(&folder, "ablate --preset tiny --data corpus --out no --codec codec --set dual_track.speed=2", &[])
         .fails(5, "there is no such number");
 }
+
+#[test]
+fn an_ablation_takes_sizes_and_numbers_of_ones_own() {
+    let folder = Folder::new();
+    write_corpus(&folder.file("corpus"), 2, 160);
+    let preset = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let model = preset("tiny.toml").replace("depth = 2", "depth = 3");
+    std::fs::write(folder.file("deep.toml"), model).unwrap();
+    let recipe = preset("training/tiny.toml").replace("warmup = 20", "warmup = 7");
+    std::fs::write(folder.file("fast.toml"), recipe).unwrap();
+    let line = "ablate --preset tiny --data corpus --out abl --only single_stage --model deep.toml --recipe fast.toml \
+                --set steps=2 --set batch=2";
+    run(&folder, line, &[]).succeeds();
+    let config = std::fs::read_to_string(folder.file("abl/single_stage/run.toml")).unwrap();
+    assert!(config.contains("depth = 3") && config.contains("warmup = 7"), "{config}");
+    let table = std::fs::read_to_string(folder.file("abl/table.md")).unwrap();
+    for part in ["* model: deep.toml", "* recipe: fast.toml", "codec 2, audio_free"] {
+        assert!(table.contains(part), "no {part} in {table}");
+    }
+    std::fs::write(folder.file("no.toml"), "preset = \"tiny\"").unwrap();
+    let line = "ablate --preset tiny --data corpus --out no";
+    run(&folder, &format!("{line} --model no.toml"), &[]).fails(5, "no.toml");
+    run(&folder, &format!("{line} --recipe no.toml"), &[]).fails(5, "no.toml");
+    run(&folder, &format!("{line} --model none.toml"), &[]).fails(4, "none.toml");
+    assert!(!folder.file("no").exists());
+}

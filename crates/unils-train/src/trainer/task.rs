@@ -72,12 +72,9 @@ pub(super) fn rule(stage: Stage, model: &ModelConfig, recipe: &StageRecipe) -> C
     if model.codec.past.is_none() {
         return ClipRule { shortest: window, ..ClipRule::release(window) };
     }
-    let clip = recipe.clip.unwrap_or(USUAL_CLIP) / window * window;
+    let clip = recipe.windows_of_clip(window) * window;
     ClipRule { previous: 0, style: STYLE_ROWS, manner: true, shortest: clip, ..ClipRule::release(clip) }
 }
-
-/// Frames of a block-causal model's clip where the recipe does not say.
-const USUAL_CLIP: usize = 150;
 
 /// One person or two.
 pub(super) fn view(stage: Stage) -> View {
