@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use unils::checkpoint::TensorFile;
 use unils::device::{CpuSummary, DeviceKind, cpu_summary};
-use unils::model::describe;
+use unils::model::{SHIPPED, describe};
 
 use super::Context;
 use crate::args::Doctor;
@@ -26,10 +26,14 @@ struct Diagnosis {
     cores: Option<usize>,
     memory: Memory,
     cache: Option<PathBuf>,
+    /// The model in the program, which is used unless another is named.
+    shipped: &'static str,
     checkpoints: Vec<CheckpointState>,
     encoders: Vec<EncoderState>,
-    /// What to do next; empty when `animate` has what it needs.
+    /// What to do next; empty when everything that is there can be used.
     next_steps: Vec<String>,
+    /// What else there is, and no one needs who uses the model that ships.
+    optional_steps: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,21 +70,28 @@ fn diagnose(kind: DeviceKind) -> Diagnosis {
         next_steps.extend(error.hint().map(str::to_owned));
         error.to_string()
     });
-    let memory = machine::memory();
-    if memory.available.is_some_and(|bytes| bytes < NEEDED_MEMORY) {
-        next_steps
-            .push(format!("close other programs: the released model needs {}", output::bytes(NEEDED_MEMORY)));
-    }
     let cache = Cache::locate();
     if let Err(error) = &cache {
         next_steps.extend(error.hint().map(str::to_owned));
     }
     let cache = cache.ok();
     let checkpoints: Vec<_> = cache.iter().flat_map(checkpoint_states).collect();
-    let encoders: Vec<_> = cache.iter().flat_map(|cache| encoder_states(cache, &checkpoints)).collect();
-    if cache.is_some() {
-        next_steps.extend(missing(&checkpoints, &encoders));
+    let memory = machine::memory();
+    if !checkpoints.is_empty() && memory.available.is_some_and(|bytes| bytes < NEEDED_MEMORY) {
+        next_steps
+            .push(format!("close other programs: the released model needs {}", output::bytes(NEEDED_MEMORY)));
     }
+    let encoders: Vec<_> = cache.iter().flat_map(|cache| encoder_states(cache, &checkpoints)).collect();
+    next_steps.extend(missing(&checkpoints, &encoders));
+    let optional_steps = if checkpoints.is_empty() {
+        let license = cache::RELEASE_LICENSE;
+        vec![
+            format!("get the released weights, for research: unils fetch weights --accept-license {license}"),
+            "get the speech encoder that they need: unils fetch encoder".to_owned(),
+        ]
+    } else {
+        Vec::new()
+    };
     Diagnosis {
         version: env!("CARGO_PKG_VERSION"),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -90,9 +101,11 @@ fn diagnose(kind: DeviceKind) -> Diagnosis {
         cores: std::thread::available_parallelism().ok().map(usize::from),
         memory,
         cache: cache.map(|cache| cache.root().to_owned()),
+        shipped: SHIPPED,
         checkpoints,
         encoders,
         next_steps,
+        optional_steps,
     }
 }
 
@@ -112,14 +125,8 @@ fn checkpoint_states(cache: &Cache) -> Vec<CheckpointState> {
 /// The known encoders that are there, and those that the checkpoints need.
 fn encoder_states(cache: &Cache, checkpoints: &[CheckpointState]) -> Vec<EncoderState> {
     let needed = checkpoints.iter().filter_map(|checkpoint| checkpoint.encoder.as_deref());
-    let mut names: Vec<_> = needed.collect();
-    // Without a checkpoint that says what it needs, the released one is expected.
-    let is_open = checkpoints.iter().all(|checkpoint| checkpoint.problem.is_some());
-    for known in [cache::WAV2VEC2, cache::MIMI] {
-        if cache.encoder(known).is_dir() || (known == cache::WAV2VEC2 && is_open) {
-            names.push(known);
-        }
-    }
+    let there = [cache::WAV2VEC2, cache::MIMI].into_iter().filter(|known| cache.encoder(known).is_dir());
+    let mut names: Vec<_> = needed.chain(there).collect();
     names.sort_unstable();
     names.dedup();
     let look = |name: &str| {
@@ -131,10 +138,6 @@ fn encoder_states(cache: &Cache, checkpoints: &[CheckpointState]) -> Vec<Encoder
 
 fn missing(checkpoints: &[CheckpointState], encoders: &[EncoderState]) -> Vec<String> {
     let mut steps = Vec::new();
-    if checkpoints.is_empty() {
-        let license = cache::RELEASE_LICENSE;
-        steps.push(format!("get the released weights: unils fetch weights --accept-license {license}"));
-    }
     for checkpoint in checkpoints.iter().filter(|checkpoint| checkpoint.problem.is_some()) {
         steps.push(format!("replace {}: it cannot be used", checkpoint.path.display()));
     }
@@ -169,9 +172,7 @@ fn text(diagnosis: &Diagnosis) -> String {
             },
         )
         .add("cache", diagnosis.cache.as_ref().map_or_else(unknown, |folder| folder.display().to_string()));
-    if diagnosis.checkpoints.is_empty() {
-        facts.add("checkpoint", "none");
-    }
+    facts.add("model", format_args!("{}: ready", diagnosis.shipped));
     for checkpoint in &diagnosis.checkpoints {
         let state = checkpoint.preset.as_ref().or(checkpoint.problem.as_ref()).map_or("", String::as_str);
         facts.add("checkpoint", format_args!("{}: {state}", checkpoint.path.display()));
@@ -182,6 +183,9 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     for step in &diagnosis.next_steps {
         facts.add("next step", step);
+    }
+    for step in &diagnosis.optional_steps {
+        facts.add("if you like", step);
     }
     facts.text()
 }

@@ -88,10 +88,15 @@ fn doctor_says_what_is_missing() {
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json["device"]["problem"], serde_json::Value::Null);
     assert!(json["cpu"]["threads"].as_u64().unwrap() >= 1);
-    let steps: Vec<_> =
-        json["next_steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect();
-    assert!(steps.iter().any(|step| step.contains("unils fetch weights --accept-license")), "{steps:?}");
-    assert!(steps.iter().any(|step| step.contains("unils fetch encoder")), "{steps:?}");
+    // The model that ships needs nothing else.
+    assert_eq!(
+        (&json["shipped"], &json["next_steps"]),
+        (&"live (shipped)".into(), &serde_json::json!([])),
+        "{json}"
+    );
+    let steps = json["optional_steps"].to_string();
+    assert!(steps.contains("unils fetch weights --accept-license"), "{steps}");
+    assert!(steps.contains("unils fetch encoder"), "{steps}");
     let weights = folder.file("cache/weights");
     std::fs::create_dir_all(&weights).unwrap();
     std::fs::copy(fixture("checkpoints/gen_tiny.pt"), weights.join("gen.pt")).unwrap();
