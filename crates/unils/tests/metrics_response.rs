@@ -287,6 +287,27 @@ fn reports_are_tables_and_json() {
     assert_eq!((difference.difference.estimate, difference.share_lower), (-1.0, 1.0));
     assert_eq!(ours.compare(&other, "blinks/min", &BootstrapOptions::default()).unwrap(), None);
 
+    let against = ours.against(&other, &BootstrapOptions::default()).unwrap();
+    assert_eq!((against.recordings, &against.caveats), (8, &Vec::new()));
+    let text = against.to_markdown("full");
+    assert!(text.starts_with("| score | full | without | difference | 95 % interval |"), "{text}");
+    assert!(text.contains("| S-LVE | 6.500 | 7.500 | **-1.000** | -1.000 to -1.000 |"), "{text}");
+    assert!(!text.contains("blinks/min"), "one recording has it: {text}");
+    let mut elsewhere = Report::new("without", "val");
+    elsewhere.add("call_1", [("S-LVE", Some(1.0))]).unwrap();
+    let against = ours.against(&elsewhere, &BootstrapOptions::default()).unwrap();
+    assert!(against.scores.is_empty());
+    assert!(against.caveats[0].contains("1 of 8 recordings"), "{:?}", against.caveats);
+    assert!(against.caveats[1].contains("of val there"), "{:?}", against.caveats);
+    // The same recordings in another place are the same.
+    let (mut here, mut there) = (ours.clone(), elsewhere);
+    for report in [&mut here, &mut there] {
+        report.settings.insert("data".into(), "5 recordings, 0123".into());
+    }
+    there.settings.insert("seed".into(), "7".into());
+    let against = here.against(&there, &BootstrapOptions::default()).unwrap();
+    assert_eq!(against.caveats[1..], ["seed is not set here, 7 there"]);
+
     let mut twice = ours.clone();
     assert!(twice.add("call_1", [("S-LVE", Some(1.0))]).is_err());
     assert!(twice.add("call_9", [("S-LVE", Some(f64::NAN))]).is_err());

@@ -1,5 +1,6 @@
 //! The command line of `unils evaluate`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -18,6 +19,8 @@ Examples:
       the released weights by the release's protocol, beside the paper's numbers
   unils evaluate --predict mean --data corpus -o mean.json
       what a motionless face scores on the same recordings
+  unils evaluate runs/dual --data corpus --against before.json
+      beside an earlier evaluation: differences on the same recordings, with their intervals
   unils evaluate runs/dual --data corpus --shuffle-partner -o stranger.json
       the same model with another recording's partner in its ear
 
@@ -40,8 +43,8 @@ pub struct Evaluate {
     /// File to write: .json (all scores) or .md (tables); may be repeated
     #[arg(short, long = "output", alias = "out", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
-    /// Print the paper's numbers beside ours
-    #[arg(long, value_enum, value_name = "WHAT")]
+    /// Print beside ours the numbers of the paper (the word paper), or of another evaluation: its .json
+    #[arg(long, value_name = "paper|FILE")]
     pub against: Option<Against>,
 
     /// Which recordings
@@ -112,8 +115,16 @@ pub enum Predict {
 }
 
 /// What scores are set beside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Against {
     /// The numbers of the UniLS paper
     Paper,
+    /// Those of another evaluation
+    Report(PathBuf),
+}
+
+impl From<OsString> for Against {
+    fn from(text: OsString) -> Self {
+        if text == "paper" { Self::Paper } else { Self::Report(text.into()) }
+    }
 }

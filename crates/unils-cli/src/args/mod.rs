@@ -426,7 +426,6 @@ mod tests {
             "evaluate a.safetensors --data d --predict mine",
             "evaluate a.safetensors --data d --own-voice-only --shuffle-partner",
             "evaluate a.safetensors --data d --flame a.pkl --head a.glb",
-            "evaluate a.safetensors --data d --against me",
             "bench --threads 1,0",
             "bench --seconds 0",
             "fetch --weights-repository ../x",

@@ -1,6 +1,5 @@
 //! `unils evaluate`: a model, its codec or a baseline on whole recordings, by every metric.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -11,7 +10,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use unils::file::write_whole;
-use unils::metrics::paper;
+use unils::metrics::against::Against;
 use unils::metrics::report::Report;
 use unils::model::{Model, ModelFiles};
 use unils::motion::Space;
@@ -24,8 +23,9 @@ use unils_train::evaluate::{
 use unils_train::run::find_checkpoint;
 
 use super::animate::{cached_encoder, sampling};
+use super::beside::{Beside, PaperColumn, Reference};
 use super::{Context, limit_threads};
-use crate::args::{Against, Evaluate, Predict};
+use crate::args::{Evaluate, Predict};
 use crate::interrupt::{self, Graceful};
 use crate::output;
 use crate::progress::Unit;
@@ -41,24 +41,8 @@ struct Summary<'a> {
     resumed: usize,
     /// Seconds of work.
     seconds: f64,
-    paper: Option<PaperColumn>,
-}
-
-/// The paper's numbers beside ours.
-#[derive(Debug, Serialize)]
-struct PaperColumn {
-    method: &'static str,
-    scores: Vec<PaperScore>,
-    /// Why they do not compare, if so.
-    caveats: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct PaperScore {
-    metric: &'static str,
-    ours: Option<f64>,
-    paper: f64,
-    difference: Option<f64>,
+    paper: Option<&'a PaperColumn>,
+    against: Option<&'a Against>,
 }
 
 /// Checks what can be checked, then evaluates and writes.
@@ -67,6 +51,7 @@ pub fn run(arguments: &Evaluate, context: Context) -> anyhow::Result<()> {
         Form::of(path)?;
     }
     let checkpoint = checkpoint(arguments)?;
+    let reference = arguments.against.as_ref().map(Reference::open).transpose()?;
     let store = open_store(&arguments.data, arguments.metadata.as_deref(), View::Dyad)?;
     let face = face(arguments, store.space(), context)?;
     limit_threads(&arguments.compute)?;
@@ -94,9 +79,11 @@ pub fn run(arguments: &Evaluate, context: Context) -> anyhow::Result<()> {
             under_way(arguments, &*store, &mut predictor, face.as_ref(), &protocol, context)
         }
     }?;
-    let caveats = caveats(arguments, store.space(), &protocol);
-    write(arguments, &evaluated, &caveats)?;
-    report(arguments, &evaluated, caveats, started.elapsed().as_secs_f64(), context)
+    let has_flame = arguments.flame.is_some();
+    let set = |reference: Reference| reference.beside(&evaluated.report, store.space(), has_flame, &protocol);
+    let beside = reference.map(set).transpose()?;
+    write(arguments, &evaluated, beside.as_ref())?;
+    report(arguments, &evaluated, beside.as_ref(), started.elapsed().as_secs_f64(), context)
 }
 
 /// Formats of an evaluation's outputs.
@@ -140,11 +127,14 @@ fn files(arguments: &Evaluate, checkpoint: Option<PathBuf>, hears: bool) -> Resu
     Ok(ModelFiles { checkpoint, encoder, stats, preset })
 }
 
-/// A checksum over the weights and the statistics that replace their own: kept results are of one model.
+/// A checksum over the weights, what stands beside them of their model, and the statistics that replace their own: kept
+/// results are of one model.
 fn identity(files: &ModelFiles) -> Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    for path in std::iter::once(&files.checkpoint).chain(&files.stats) {
+    let sizes = files.checkpoint.with_extension("toml");
+    let sizes = sizes.is_file().then_some(&sizes);
+    for path in std::iter::once(&files.checkpoint).chain(sizes).chain(&files.stats) {
         let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
         loop {
             match file.read(&mut buffer).map_err(|error| Error::io("read", path, error))? {
@@ -247,69 +237,30 @@ fn under_way(
     evaluated
 }
 
-/// Why our numbers and the paper's do not compare.
-fn caveats(arguments: &Evaluate, space: Space, protocol: &Protocol) -> Vec<String> {
-    let mut caveats = Vec::new();
-    if space != Space::Flame108 {
-        caveats.push(format!("the paper's motion is of FLAME, this is {space}"));
-    } else if arguments.flame.is_none() {
-        caveats.push("without FLAME there are no scores on vertices".to_owned());
-    }
-    caveats.push(
-        "the paper's recordings are the test split of Seamless Interaction as its authors tracked it"
-            .to_owned(),
-    );
-    caveats.push(
-        "the paper does not say how its Fréchet distances are summed up; ours are the means of the recordings' own"
-            .to_owned(),
-    );
-    caveats.extend(protocol.departures());
-    caveats
-}
-
-fn paper_row() -> Option<&'static paper::Row> {
-    paper::row(paper::Table::Main, "UniLS")
-}
-
-fn paper_column(report: &Report, caveats: Vec<String>) -> Option<PaperColumn> {
-    let row = paper_row()?;
-    let score = |metric: &&'static str| {
-        let (paper, ours) = (row.value(metric)?, report.mean(metric));
-        Some(PaperScore { metric, ours, paper, difference: ours.map(|ours| ours - paper) })
-    };
-    Some(PaperColumn {
-        method: row.method,
-        scores: paper::METRICS.iter().filter_map(score).collect(),
-        caveats,
-    })
-}
-
 /// Tables, settings and notices.
-fn markdown(arguments: &Evaluate, evaluated: &Evaluated, caveats: &[String]) -> String {
-    let report = &evaluated.report;
+fn markdown(evaluated: &Evaluated, beside: Option<&Beside>) -> String {
+    let Evaluated { report, notices, .. } = evaluated;
     let mut text = format!("# Evaluation\n\n{}", report.to_markdown());
-    let mut list = |title: &str, lines: &mut dyn Iterator<Item = String>| {
-        let lines: Vec<String> = lines.map(|line| format!("* {line}\n")).collect();
-        if !lines.is_empty() {
-            // Writing to a string does not fail.
-            let _ = write!(text, "\n{title}\n\n{}", lines.concat());
-        }
-    };
-    list("Left out:", &mut evaluated.notices.iter().cloned());
-    list("Settings:", &mut report.settings.iter().map(|(name, value)| format!("{name}: {value}")));
-    if let Some(row) = arguments.against.and_then(|Against::Paper| paper_row()) {
-        let _ = write!(text, "\n## Against the paper\n\n{}", report.against_paper(row));
-        let lines: Vec<String> = caveats.iter().map(|line| format!("* {line}\n")).collect();
-        let _ = write!(text, "\nWhat does not compare:\n\n{}", lines.concat());
+    text += &list("Left out:", notices.iter().cloned());
+    text += &list("Settings:", report.settings.iter().map(|(name, value)| format!("{name}: {value}")));
+    if let Some(beside) = beside {
+        text += &format!("\n## {}\n\n{}", beside.title(), beside.table(report));
+        text += &list("What does not compare:", beside.caveats().iter().cloned());
     }
     text
 }
 
-fn write(arguments: &Evaluate, evaluated: &Evaluated, caveats: &[String]) -> Result<()> {
+/// A list below its title; nothing if it is empty.
+fn list(title: &str, lines: impl Iterator<Item = String>) -> String {
+    let lines: String = lines.map(|line| format!("* {line}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\n{title}\n\n{lines}") }
+}
+
+fn write(arguments: &Evaluate, evaluated: &Evaluated, beside: Option<&Beside>) -> Result<()> {
     for path in &arguments.outputs {
         let text = match Form::of(path)? {
             Form::Json => evaluated.report.to_json()? + "\n",
-            Form::Markdown => markdown(arguments, evaluated, caveats),
+            Form::Markdown => markdown(evaluated, beside),
         };
         write_whole(path, text.as_bytes())?;
     }
@@ -319,28 +270,32 @@ fn write(arguments: &Evaluate, evaluated: &Evaluated, caveats: &[String]) -> Res
 fn report(
     arguments: &Evaluate,
     evaluated: &Evaluated,
-    caveats: Vec<String>,
+    beside: Option<&Beside>,
     seconds: f64,
     context: Context,
 ) -> anyhow::Result<()> {
     let Evaluated { report, notices, resumed, .. } = evaluated;
     if context.is_json {
-        let paper = arguments.against.and_then(|Against::Paper| paper_column(report, caveats));
-        let outputs = &arguments.outputs;
-        return output::print_json(&Summary { report, notices, outputs, resumed: *resumed, seconds, paper });
+        return output::print_json(&Summary {
+            report,
+            notices,
+            outputs: &arguments.outputs,
+            resumed: *resumed,
+            seconds,
+            paper: beside.and_then(Beside::paper),
+            against: beside.and_then(Beside::report),
+        });
     }
     let mut text = report.to_markdown();
-    if let Some(row) = arguments.against.and_then(|Against::Paper| paper_row()) {
-        let _ = write!(text, "\n{}", report.against_paper(row));
+    if let Some(beside) = beside {
+        text += &format!("\n{}", beside.table(report));
     }
     output::print(&text)?;
     for notice in notices {
         context.reporter.note(format_args!("note: {notice}"));
     }
-    if arguments.against.is_some() {
-        for caveat in caveats {
-            context.reporter.note(format_args!("note: {caveat}"));
-        }
+    for caveat in beside.map(Beside::caveats).unwrap_or_default() {
+        context.reporter.note(format_args!("note: {caveat}"));
     }
     if *resumed > 0 {
         context.reporter.note(format_args!("{resumed} recordings were done already"));

@@ -4,6 +4,7 @@ mod ablate;
 mod animate;
 mod bench;
 mod bench_live;
+mod beside;
 mod completions;
 mod convert;
 mod corpus;

@@ -114,6 +114,39 @@ fn a_model_is_scored_and_set_beside_the_paper() {
 }
 
 #[test]
+fn two_evaluations_are_set_side_by_side() {
+    let folder = Folder::new();
+    corpus(&folder, Space::Arkit55, 3, 4.5);
+    let line = "evaluate --data corpus --predict";
+    run(&folder, &format!("{line} rest -o rest.json"), &[]).succeeds();
+    let done = run(&folder, &format!("{line} truth --against rest.json -o truth.md -o truth.json"), &[]);
+    // The truth has no errors: every one of the other's is a difference.
+    assert!(done.succeeds().out.contains("| S-LVE | 0.000 |"), "{}", done.out);
+    let text = std::fs::read_to_string(folder.file("truth.md")).unwrap();
+    assert!(text.contains("## Against ") && text.contains("| difference | 95 % interval |"), "{text}");
+    assert!(!text.contains("What does not compare"), "{text}");
+    let summary =
+        run(&folder, &format!("--json {line} rest --limit 2 --seed 7 --against truth.json"), &[]).json();
+    let against = &summary["against"];
+    assert_eq!(against["recordings"], 2, "{against}");
+    let lve = &against["scores"].as_array().unwrap().iter().find(|score| score["metric"] == "S-LVE").unwrap();
+    assert_eq!((lve["theirs"].as_f64(), &lve["ours"]), (Some(0.0), &lve["difference"]["estimate"]), "{lve}");
+    assert!(lve["difference"]["low"].as_f64().unwrap() > 0.0, "{lve}");
+    let caveats = against["caveats"].to_string();
+    assert!(
+        caveats.contains("2 of 3 recordings") && caveats.contains("seed is 7 here, 42 there"),
+        "{caveats}"
+    );
+    assert_eq!(summary["paper"], serde_json::Value::Null);
+    // What cannot be read is told before the work begins.
+    folder.with("no.json", b"{}");
+    run(&folder, &format!("{line} truth --against no.json -o x.json"), &[])
+        .fails(2, "not an evaluation report");
+    run(&folder, &format!("{line} truth --against none.json -o x.json"), &[]).fails(4, "none.json");
+    assert!(!folder.file("x.json").exists());
+}
+
+#[test]
 fn a_training_s_folder_stands_for_its_best_checkpoint() {
     let folder = Folder::new();
     corpus(&folder, Space::Flame108, 1, 4.5);

@@ -13,6 +13,7 @@
 //! | [`liveliness`] | blinks, head motion, jitter, frozen stretches, seams between windows | |
 //! | [`bootstrap`] | how sure is a mean over recordings | Efron & Tibshirani 1993 |
 //! | [`report`] | all of it as a table and as JSON, with the paper's numbers ([`paper`]) beside it | |
+//! | [`against`] | two systems on the same recordings, with the intervals of their differences | |
 //!
 //! [`curves`] turns motion of either space into the signals that the detectors read (pitch of the head, opening of the
 //! mouth ...), [`voice`] does so with audio.
@@ -26,6 +27,7 @@
 //! # Ok::<(), unils::Error>(())
 //! ```
 
+pub mod against;
 pub mod bootstrap;
 pub mod cues;
 pub mod curves;

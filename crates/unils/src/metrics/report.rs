@@ -159,16 +159,18 @@ impl Report {
         metric: &str,
         options: &BootstrapOptions,
     ) -> Result<Option<PairedDifference>> {
+        let (ours, theirs) = self.pairs(other, metric);
+        paired_difference(&ours, &theirs, options)
+    }
+
+    /// A score of both systems, over the recordings that both have it for.
+    pub(super) fn pairs(&self, other: &Self, metric: &str) -> (Vec<f64>, Vec<f64>) {
         let score = |scores: &RecordingScores| scores.values.get(metric).copied().flatten();
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        for mine in &self.recordings {
-            let theirs = other.recordings.iter().find(|theirs| theirs.name == mine.name);
-            if let Some((mine, theirs)) = score(mine).zip(theirs.and_then(score)) {
-                a.push(mine);
-                b.push(theirs);
-            }
-        }
-        paired_difference(&a, &b, options)
+        let of_both = |ours: &RecordingScores| {
+            let theirs = other.recordings.iter().find(|theirs| theirs.name == ours.name);
+            score(ours).zip(theirs.and_then(score))
+        };
+        self.recordings.iter().filter_map(of_both).unzip()
     }
 
     fn note(&mut self, metric: &str) {
@@ -294,7 +296,7 @@ pub fn comparison(
 }
 
 /// A Markdown table: the first column left, the others right.
-fn table(head: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(head: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut text = String::new();
     let mut line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
@@ -318,7 +320,7 @@ fn optional(value: Option<f64>) -> String {
 }
 
 /// Four digits or so, whatever the size.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.1}"),
         size if size >= 10.0 => format!("{value:.2}"),
