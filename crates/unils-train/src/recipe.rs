@@ -451,20 +451,6 @@ mod tests {
     }
 
     #[test]
-    fn clips_that_hardly_show_the_past_are_told() {
-        let model = model_of_stage(&ModelConfig::preset("live").unwrap(), Stage::DualTrack).unwrap();
-        let recipe = Recipe::preset("live").unwrap().dual_track;
-        assert_eq!(caveat(&model, &recipe), None);
-        let told = caveat(&model, &recipe.with("clip=100").unwrap()).unwrap();
-        assert!(told.contains("clips of 50 windows") && told.contains("past of 50"), "{told}");
-        assert!(told.contains("200 frames"), "{told}");
-        // The codec alone has no such past, long windows have none.
-        let codec = model_of_stage(&model, Stage::Codec).unwrap();
-        assert_eq!(caveat(&codec, &recipe.with("clip=100").unwrap()), None);
-        assert_eq!(caveat(&ModelConfig::preset("paper").unwrap(), &recipe), None);
-    }
-
-    #[test]
     fn devices_share_the_work_as_in_the_release() {
         let one = Recipe::preset("paper").unwrap().dual_track;
         let four = one.on_devices(4);

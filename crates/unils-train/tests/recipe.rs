@@ -13,7 +13,7 @@ use unils::metrics::report::Report;
 use unils::model::ModelConfig;
 use unils_train::ablate::{Ablation, Happening, Variant};
 use unils_train::evaluate::{People, Protocol};
-use unils_train::recipe::Recipe;
+use unils_train::recipe::{Recipe, Stage, caveat, model_of_stage};
 use unils_train::run::DataConfig;
 use unils_train::trainer::{Event, TrainerOptions};
 
@@ -101,4 +101,18 @@ fn an_ablation_goes_on_where_it_was_stopped() {
     let other = Ablation { seed: 4, ..ablation };
     let error = other.run(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("other settings"), "{error}");
+}
+
+#[test]
+fn clips_that_hardly_show_the_past_are_told() {
+    let model = model_of_stage(&ModelConfig::preset("live").unwrap(), Stage::DualTrack).unwrap();
+    let recipe = Recipe::preset("live").unwrap().dual_track;
+    assert_eq!(caveat(&model, &recipe), None);
+    let told = caveat(&model, &recipe.with("clip=100").unwrap()).unwrap();
+    assert!(told.contains("clips of 50 windows") && told.contains("past of 50"), "{told}");
+    assert!(told.contains("200 frames"), "{told}");
+    // The codec alone has no such past, long windows have none.
+    let codec = model_of_stage(&model, Stage::Codec).unwrap();
+    assert_eq!(caveat(&codec, &recipe.with("clip=100").unwrap()), None);
+    assert_eq!(caveat(&ModelConfig::preset("paper").unwrap(), &recipe), None);
 }
