@@ -118,7 +118,7 @@ fn the_truth_has_no_error() {
         assert_eq!(report.mean(name), Some(0.0), "{name}");
     }
     close(report.mean("lips r truth, speaking"), 1.0, 1e-12);
-    for name in ["head spread / true", "head power > 3.5 Hz / true"] {
+    for name in ["lips spread / true", "head spread / true", "head power > 3.5 Hz / true"] {
         close(report.mean(name), 1.0, 1e-12);
     }
     // What is not an error is measured on both and is the same.

@@ -26,13 +26,14 @@ use crate::output;
 use crate::progress::{Meter, Unit};
 
 /// What the paper lacks, in the order of the second table.
-const OTHERS: [(&str, Better); 11] = [
+const OTHERS: [(&str, Better); 12] = [
     ("nods ratio, shifted", Better::Higher),
     ("nods ratio, swapped", Better::Higher),
     ("rPCC head", Better::Higher),
     ("lips r voice", Better::Higher),
     ("lips offset, frames", Better::Neither),
     ("lips open in silence", Better::Lower),
+    ("lips spread / true", Better::Neither),
     ("blinks / true", Better::Neither),
     ("head spread / true", Better::Neither),
     ("head power > 3.5 Hz / true", Better::Neither),

@@ -16,7 +16,8 @@ use super::score::{Lack, Scored};
 const FRECHET_DRAWS: usize = 200;
 
 /// Values whose mean is set beside the true one's, as a ratio.
-const RATIOS: [(&str, &str); 4] = [
+const RATIOS: [(&str, &str); 5] = [
+    ("lips spread, speaking", "lips spread / true"),
     ("head spread, rad", "head spread / true"),
     ("head power > 3.5 Hz", "head power > 3.5 Hz / true"),
     ("blinks/min", "blinks / true"),

@@ -9,6 +9,7 @@
 //!   where the mouth is late. People open the mouth 1 to 3 frames before the sound.
 //! * *Closure recall*: the share of p, b and m during which the lips close: somewhere within the phoneme (and one frame
 //!   around it) the opening is at most 15 % of the 95th percentile while speaking, or an absolute limit.
+//! * *Spread*: standard deviation of the opening in speech: a mouth may follow every sound and still open too wide.
 //! * *Stillness in silence*: mean opening in silence over that in speech, and the same for the standard deviation;
 //!   frames within 200 ms of speech are neither.
 //!
@@ -193,6 +194,8 @@ pub struct SilentMouth {
     pub speech_opening: f64,
     /// Mean opening in silence over that in speech.
     pub opening_ratio: f64,
+    /// Standard deviation of the opening in speech.
+    pub speech_deviation: f64,
     /// Standard deviation of the opening in silence over that in speech.
     pub variation_ratio: f64,
     /// Frames of silence.
@@ -228,6 +231,7 @@ pub fn silent_mouth(
         |((speech_opening, silent_opening), (speech_deviation, silent_deviation))| SilentMouth {
             speech_opening,
             opening_ratio: silent_opening / speech_opening,
+            speech_deviation,
             variation_ratio: silent_deviation / speech_deviation,
             silent_frames: silence.count(),
         },
@@ -249,11 +253,12 @@ pub struct LipSync {
 
 impl LipSync {
     /// The scores by name, for a [`Report`](super::report::Report).
-    pub fn entries(&self) -> [(&'static str, Option<f64>); 5] {
+    pub fn entries(&self) -> [(&'static str, Option<f64>); 6] {
         [
             ("lips r voice", self.whole),
             ("lips r voice, speaking", self.speaking),
             ("lips offset, frames", self.offset.map(|offset| offset.frames)),
+            ("lips spread, speaking", self.silence.map(|silence| silence.speech_deviation)),
             ("lips open in silence", self.silence.map(|silence| silence.opening_ratio)),
             ("lips move in silence", self.silence.map(|silence| silence.variation_ratio)),
         ]
