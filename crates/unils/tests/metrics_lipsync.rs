@@ -62,7 +62,7 @@ fn a_mouth_that_follows_the_voice_scores_and_one_that_does_not_does_not() {
     let again = lip_sync(&moved, FPS, &loudness, &speaking).unwrap();
     assert!((again.speaking.unwrap() - sync.speaking.unwrap()).abs() < 1e-4);
     // The spread tells the gain.
-    let [wide, plain] = [again, sync].map(|sync| sync.silence.unwrap().speech_deviation);
+    let [wide, plain] = [again, sync].map(|sync| sync.spread.unwrap());
     assert!((wide / plain - 3.0).abs() < 1e-4 && (0.04..0.06).contains(&plain), "{wide} {plain}");
 }
 

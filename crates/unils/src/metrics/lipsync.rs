@@ -194,8 +194,6 @@ pub struct SilentMouth {
     pub speech_opening: f64,
     /// Mean opening in silence over that in speech.
     pub opening_ratio: f64,
-    /// Standard deviation of the opening in speech.
-    pub speech_deviation: f64,
     /// Standard deviation of the opening in silence over that in speech.
     pub variation_ratio: f64,
     /// Frames of silence.
@@ -231,7 +229,6 @@ pub fn silent_mouth(
         |((speech_opening, silent_opening), (speech_deviation, silent_deviation))| SilentMouth {
             speech_opening,
             opening_ratio: silent_opening / speech_opening,
-            speech_deviation,
             variation_ratio: silent_deviation / speech_deviation,
             silent_frames: silence.count(),
         },
@@ -247,6 +244,8 @@ pub struct LipSync {
     pub speaking: Option<f64>,
     /// Best shift; none if a curve does not vary.
     pub offset: Option<Offset>,
+    /// Standard deviation of the opening over the frames with speech, in the curve's unit; none with fewer than two.
+    pub spread: Option<f64>,
     /// The mouth in silence; none without silence or speech.
     pub silence: Option<SilentMouth>,
 }
@@ -258,7 +257,7 @@ impl LipSync {
             ("lips r voice", self.whole),
             ("lips r voice, speaking", self.speaking),
             ("lips offset, frames", self.offset.map(|offset| offset.frames)),
-            ("lips spread, speaking", self.silence.map(|silence| silence.speech_deviation)),
+            ("lips spread, speaking", self.spread),
             ("lips open in silence", self.silence.map(|silence| silence.opening_ratio)),
             ("lips move in silence", self.silence.map(|silence| silence.variation_ratio)),
         ]
@@ -276,10 +275,12 @@ pub const SILENCE_MARGIN_S: f64 = 0.2;
 /// # Errors
 /// [`Error::Argument`] for different lengths or less than 40 frames, [`Error::Motion`] for NaN and infinity.
 pub fn lip_sync(opening: &[f32], fps: f64, loudness: &[f32], speaking: &[bool]) -> Result<LipSync> {
+    let spoken = opening.iter().zip(speaking).filter(|(_, speaking)| **speaking);
     Ok(LipSync {
         whole: correlation(opening, loudness, None)?,
         speaking: correlation(opening, loudness, Some(speaking))?,
         offset: best_offset(opening, loudness, OFFSET_REACH)?,
+        spread: Moments::of(spoken.map(|(&value, _)| f64::from(value))).deviation(),
         silence: silent_mouth(opening, fps, speaking, SILENCE_MARGIN_S)?,
     })
 }
